@@ -12,6 +12,7 @@ running, so that at its end every process is gone, daemons included.
 """
 
 import argparse
+import contextlib
 import ctypes
 import json
 import os
@@ -47,6 +48,28 @@ PR_SET_CHILD_SUBREAPER = 36
 
 class Stop(Exception):
     """A signal asked the run to end."""
+
+    signum = 0      # that signal
+    held = False    # clean-up is going on, which nothing may cut short
+
+
+def on_signal(signum, _frame):
+    Stop.signum = Stop.signum or signum
+    if not Stop.held:
+        Stop.held = True
+        raise Stop
+
+
+@contextlib.contextmanager
+def clean_up():
+    """A block that a signal does not interrupt; the run ends after it."""
+    Stop.held = True
+    try:
+        yield
+    finally:
+        Stop.held = Stop.signum != 0
+    if Stop.signum and not sys.exc_info()[0]:
+        raise Stop
 
 
 class Results:
@@ -187,9 +210,10 @@ def run_session(args, log, timeout, cwd, env):
         except subprocess.TimeoutExpired:
             status = None
         finally:
-            end_group(proc)
-            seconds = time.monotonic() - start
-            left = end_strays()
+            with clean_up():
+                end_group(proc)
+                seconds = time.monotonic() - start
+                left = end_strays()
     if left and status is not None:
         note = f'(left running: {" ".join(left)})'
     return status, seconds, note
@@ -308,8 +332,9 @@ class Runner:
                         break
                     time.sleep(0.1)
             finally:
-                end_group(proc)
-                end_strays()
+                with clean_up():
+                    end_group(proc)
+                    end_strays()
         if seen < len(names):
             self.results.end(suite, f'{len(names) - seen} tests', 1, time.monotonic() - start,
                              'did not run', log)
@@ -385,11 +410,6 @@ def last_line(path):
         return last_of(f.read())
 
 
-def on_signal(signum, _frame):
-    signal.signal(signum, signal.SIG_IGN)
-    raise Stop(signum)
-
-
 def main():
     parser = argparse.ArgumentParser(prog='dev test')
     parser.add_argument('--list', action='store_true')
@@ -417,10 +437,10 @@ def main():
     try:
         for suite, only in wanted:
             runner.suite(suite, only or None)
-    except Stop as e:
+    except Stop:
         print('interrupted')
         runner.results.close()
-        return 128 + e.args[0]
+        return 128 + Stop.signum
     return runner.results.close()
 
 

@@ -420,7 +420,7 @@ def main():
     parser.add_argument('suites', nargs='*', metavar='SUITE')
     opts = parser.parse_args()
     if opts.list:
-        print(' '.join(SUITES))
+        print('suites: ' + ' '.join(SUITES))
         return 0
     wanted = [w.partition('/')[::2] for w in opts.suites] or [(s, None) for s in SUITES]
     for suite, _ in wanted:

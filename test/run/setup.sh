@@ -6,7 +6,7 @@
 # a second run costs a few milliseconds; a step that cannot be done says so and why.
 
 # compile zcnet, and its unit tests
-PKGS_build="gcc libc6-dev meson ninja-build pkgconf libdpdk-dev libcmocka-dev"
+PKGS_build="gcc libc6-dev meson ninja-build pkgconf libdpdk-dev libnuma-dev libcmocka-dev"
 # the demo: testpmd (dpdk-dev), a guest with an initramfs of busybox, kernel modules, iperf3
 PKGS_run="dpdk dpdk-dev qemu-system-x86 iperf3 iproute2 busybox-static cpio kmod
 	procps python3 xz-utils"
@@ -126,8 +126,8 @@ setup_hugepages() {
 		say "no hugepages: this kernel has none"
 		return
 	fi
-	want=$(awk -v most=$HUGEPAGES '/^MemTotal/ { n = int($2 / 8192); print n < most ? n : most }' \
-		/proc/meminfo)
+	want=$(awk -v most=$HUGEPAGES \
+		'/^MemTotal/ { n = int($2 / 8192); print n < most ? n : most }' /proc/meminfo)
 	now=$(cat $knob)
 	if [ "$now" -lt "$want" ]; then
 		if may_be_root; then
@@ -187,8 +187,8 @@ fetch_driver_headers() {
 		cd "$tmp"
 		apt-get "$@" update &&
 			apt-get "$@" source --download-only "$source" &&
-			tar -xJf dpdk_*.orig.tar.xz -C tree --strip-components=1 --wildcards --exclude=examples \
-				'*/lib/*.h' '*/drivers/bus/*.h' '*/drivers/mempool/*.h'
+			tar -xJf dpdk_*.orig.tar.xz -C tree --strip-components=1 \
+				--exclude=examples --wildcards '*/lib/*.h' '*/drivers/bus/*.h' '*/drivers/mempool/*.h'
 	) >"$CACHE/apt.log" 2>&1 </dev/null && mv "$tmp/tree" "$2"
 	status=$?
 	rm -rf "$tmp"

@@ -188,7 +188,8 @@ fetch_driver_headers() {
 		apt-get "$@" update &&
 			apt-get "$@" source --download-only "$source" &&
 			tar -xJf dpdk_*.orig.tar.xz -C tree --strip-components=1 \
-				--exclude=examples --wildcards '*/lib/*.h' '*/drivers/bus/*.h' '*/drivers/mempool/*.h'
+				--exclude=examples --wildcards \
+				'*/lib/*.h' '*/drivers/bus/*.h' '*/drivers/mempool/*.h'
 	) >"$CACHE/apt.log" 2>&1 </dev/null && mv "$tmp/tree" "$2"
 	status=$?
 	rm -rf "$tmp"

@@ -7,13 +7,14 @@ usage() {
 	cat <<END
 usage: guest-image.sh [-m MODULE]... [-f FILE[:PATH]]... OUTDIR
 
-Puts OUTDIR/vmlinuz and OUTDIR/initrd.gz there: Debian's cloud kernel, busybox, iperf3, virtio drivers and an agent
-that runs commands for the host (guest/agent). Results are kept in .cache/guest, so the second call is instant.
+Makes OUTDIR/vmlinuz and OUTDIR/initrd.gz: Debian's cloud kernel, busybox, iperf3, virtio drivers
+and an agent that runs commands for the host (guest/agent). They are kept in .cache/guest, so the
+second call is instant.
 
   -m MODULE       a further kernel module, with those it needs
-  -f FILE[:PATH]  a further file or folder, by default at its own path; a program brings its libraries
+  -f FILE[:PATH]  a further file or folder, with the libraries it needs; PATH is FILE by default
   ZC_GUEST_KERNEL kernel package instead of linux-image-cloud-amd64
-  ZC_GUEST_CACHE  cache folder instead of .cache/guest
+  ZC_CACHE        cache folder instead of .cache
 END
 }
 
@@ -23,7 +24,7 @@ fail() {
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
-cache=${ZC_GUEST_CACHE:-$here/../../.cache/guest}
+cache=${ZC_CACHE:-$here/../../.cache}/guest
 kernel_package=${ZC_GUEST_KERNEL:-linux-image-cloud-amd64}
 modules="virtio_pci virtio_net virtio_console"
 files=
@@ -55,7 +56,7 @@ trap 'exit 143' TERM HUP
 unpack() {
 	mkdir -p "$work/deb" "$work/root"
 	(cd "$work/deb" && apt-get -q download "$@" > "$work/apt.log" 2>&1) ||
-		fail "cannot download $*; try 'apt-get update'. apt-get said: $(grep '^E:' "$work/apt.log")"
+		fail "cannot download $*, try 'apt-get update': $(grep '^E:' "$work/apt.log")"
 	for deb in "$work"/deb/*.deb; do
 		dpkg -x "$deb" "$work/root"
 		rm "$deb"
@@ -76,7 +77,10 @@ busybox() {
 	if [ -z "${busybox:-}" ]; then
 		busybox=$(program busybox /bin/busybox busybox-static)
 		# a dynamic busybox lacks half of the applets
-		"$busybox" --list | grep -qx depmod || { unpack busybox-static; busybox=$work/root/bin/busybox; }
+		if ! "$busybox" --list | grep -qx depmod; then
+			unpack busybox-static
+			busybox=$work/root/bin/busybox
+		fi
 	fi
 }
 
@@ -87,7 +91,8 @@ kernel() {
 		[ ! -f "$cache/$kver/vmlinuz" ] || return 0
 	fi
 	echo "guest-image.sh: fetching $kernel_package"
-	image=$(apt-cache depends "$kernel_package" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+	image=$(apt-cache depends "$kernel_package" 2>/dev/null |
+		sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
 	unpack "${image:-$kernel_package}"
 	kver=$(basename "$work/root"/boot/vmlinuz-* | sed 's/^vmlinuz-//')
 	tree=$work/root/lib/modules/$kver
@@ -100,7 +105,7 @@ kernel() {
 	mkdir -p "$work/depmod/lib/modules"
 	ln -s "$work/kernel/modules" "$work/depmod/lib/modules/$kver"
 	"$busybox" depmod -b "$work/depmod" "$kver"
-	[ -s "$work/kernel/modules/modules.dep" ] || fail "no module dependencies found in $kernel_package"
+	[ -s "$work/kernel/modules/modules.dep" ] || fail "no modules found in $kernel_package"
 	rm -rf "${cache:?}/$kver"
 	mv "$work/kernel" "$cache/$kver"
 	echo "$kver" > "$cache/$kernel_package"
@@ -125,15 +130,17 @@ module_order() {
 			n = split(wanted, want, " ")
 			for (i = 1; i <= n; i++) {
 				gsub(/-/, "_", want[i])
-				if (want[i] in path) load(path[want[i]])
-				else { print "guest-image.sh: no module " want[i] > "/dev/stderr"; bad = 1 }
+				if (!(want[i] in path)) {
+					print "guest-image.sh: no module " want[i] > "/dev/stderr"
+					exit 1
+				}
+				load(path[want[i]])
 			}
-			exit bad
 		}' "$cache/$kver/modules/modules.dep"
 }
 
-# A file with the libraries it needs, a symbolic link with what it points at, or all that a folder holds. Links stay
-# links: a DPDK library that is there twice registers twice.
+# A file with the libraries it needs, a symbolic link with what it points at, or all that a folder
+# holds. Links stay links: a DPDK library that is there twice registers twice.
 add() { # FILE PATH
 	[ -e "$1" ] || fail "no such file: $1"
 	[ ! -e "$root$2" ] || return 0
@@ -161,7 +168,9 @@ add() { # FILE PATH
 
 libraries() { # PROGRAM
 	LD_LIBRARY_PATH=$work/root/usr/lib/x86_64-linux-gnu ldd "$1" 2>/dev/null |
-		awk '/not found/ { print "!" $1 } $2 == "=>" && $3 ~ "^/" { print $3 } $1 ~ "^/" { print $1 }' |
+		awk '/not found/ { print "!" $1 }
+			$2 == "=>" && $3 ~ "^/" { print $3 }
+			$1 ~ "^/" { print $1 }' |
 		while read -r library; do
 			case $library in
 			!*) fail "$1 needs ${library#!}, which isn't installed" ;;
@@ -196,12 +205,13 @@ initrd() { # TARGET
 	for file in $files; do
 		add "${file%%:*}" "${file#*:}"
 	done
-	(cd "$root" && find . | "$busybox" cpio -o -H newc 2>/dev/null | gzip -1) > "$work/initrd.gz"
+	(cd "$root" && find . | "$busybox" cpio -o -H newc 2>/dev/null) |
+		gzip -1 > "$work/initrd.gz"
 	mv "$work/initrd.gz" "$1"
 }
 
 kernel
-# What an initramfs is made of names it: these arguments, this script and the files that go in.
+# What an initramfs is made of names it: the arguments, this script and the files that go in.
 key=$({
 	echo "$kver $modules $files"
 	cat "$here/guest-image.sh" "$here/guest/init" "$here/guest/agent"

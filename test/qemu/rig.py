@@ -3,9 +3,9 @@
 
     outside (this process) -- tap -- switch -- vhost-user -- QEMU: Debian kernel, busybox, iperf3
 
-Everything runs in a network namespace without a name that private_network() makes, so the tap and its address
-are seen by nobody else and are gone with the last process. Every child dies with this process, whatever ends it;
-files are below one temporary folder, DPDK's run-time files too.
+Everything runs in a network namespace without a name that private_network() makes, so the tap and
+its address are seen by nobody else and are gone with the last process. Every child dies with this
+process, whatever ends it; files are below one temporary folder, DPDK's run-time files too.
 """
 import base64
 import contextlib
@@ -123,6 +123,9 @@ class Rig:
 
     def __init__(self, name):
         self.dir = tempfile.mkdtemp(prefix=f"{name}.")
+        # removes the folder when its stdin ends: when we close it, or when we are gone
+        self.remover = subprocess.Popen(["sh", "-c", 'read -r _; rm -rf "$0"', self.dir],
+                                        stdin=subprocess.PIPE, start_new_session=True)
         self.children = []
         cpus = sorted(os.sched_getaffinity(0))
         # the last CPU polls; QEMU, iperf3 and this process share the others
@@ -146,7 +149,8 @@ class Rig:
             end(child)
         if kind and not issubclass(kind, (Skip, KeyboardInterrupt, SystemExit)):
             self.show_logs()
-        shutil.rmtree(self.dir, ignore_errors=True)
+        self.remover.stdin.close()
+        self.remover.wait()
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -154,9 +158,8 @@ class Rig:
     def spawn(self, name, argv, stdin=subprocess.DEVNULL, output=None, **kwargs):
         """Start a program that dies with us. Its output goes to a log of that name."""
         with open(self.path(name + ".log"), "ab") as log:
-            child = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *argv], stdin=stdin,
-                                     stdout=output or log, stderr=output or subprocess.STDOUT,
-                                     **kwargs)
+            child = subprocess.Popen(dying(argv), stdin=stdin, stdout=output or log,
+                                     stderr=output or subprocess.STDOUT, **kwargs)
         child.name = name
         self.children.append(child)
         return child
@@ -168,6 +171,11 @@ class Rig:
                     tail = log.read().splitlines()[-lines:]
                 if tail:
                     print(f"--- {name}", *tail, sep="\n", file=sys.stderr)
+
+
+def dying(argv):
+    """The command, killed when this process ends in any way."""
+    return ["setpriv", "--pdeathsig", "KILL", *argv]
 
 
 def end(child, timeout=10):
@@ -213,15 +221,24 @@ class Switch:
     def argv(self):
         raise NotImplementedError
 
+    def ready(self):
+        """It forwards."""
+        raise NotImplementedError
+
+    def counters(self):
+        """Counters of the guest's port: {"from_guest": {"frames": N, ...}, "to_guest": {...}}."""
+        raise NotImplementedError
+
     def start(self):
         """Start it, and give the tap its address once it is there."""
         env = dict(os.environ, RUNTIME_DIRECTORY=self.rig.dir)
+        self.starts += 1
         if self.interactive:
             self._start_on_terminal(env)
         else:
             self.child = self.rig.spawn("switch", self.argv(), env=env)
-        self.starts += 1
         self.telemetry = wait_for("the switch's telemetry", self._telemetry, 30)
+        wait_for("the switch", self.ready, 30)
         wait_for("the tap", lambda: unless(OSError, lambda: socket.if_nametoindex(TAP)), 10)
         for command in (f"address replace {OUTSIDE_IP}/24 dev {TAP}", f"link set {TAP} up"):
             subprocess.run(["ip", *command.split()], check=True)
@@ -312,6 +329,9 @@ b = nic0
         return [zcnet_program(), *self.eal_args(), "--", "-c", config,
                 *(["-i"] if self.interactive else [])]
 
+    def ready(self):
+        return self.telemetry.ask("/zcnet/conn/list")
+
     def counters(self):
         stats = self.telemetry.ask("/zcnet/port/stats,guest0")
         workers = self.telemetry.ask("/zcnet/worker/stats")
@@ -343,6 +363,11 @@ class Testpmd(Switch):
                 os.unlink(self.socket)  # net_vhost refuses one that was left behind
         super().start()
 
+    def ready(self):
+        # it serves telemetry before its ports are set up, and crashes when asked about them then
+        with open(self.rig.path("switch.log"), errors="replace") as log:
+            return log.read().count("testpmd> ") == self.starts
+
     def counters(self):
         ports = {}
         for port in self.telemetry.ask("/ethdev/list"):
@@ -350,7 +375,8 @@ class Testpmd(Switch):
             ports[self.telemetry.ask(f"/ethdev/info,{port}")["name"]] = stats
         stats = ports["net_vhost0"]
         return {"from_guest": {"frames": stats["ipackets"], "bytes": stats["ibytes"]},
-                "to_guest": {"frames": stats["opackets"], "bytes": stats["obytes"]}}
+                "to_guest": {"frames": stats["opackets"], "bytes": stats["obytes"]},
+                "busy_cycles": 0}
 
 
 def make_switch(rig, **options):
@@ -394,7 +420,8 @@ class Guest:
                 "-serial", f"file:{self.rig.path('console.log')}",
                 "-qmp", f"unix:{self.rig.path('qmp.sock')},server=on,wait=off",
                 "-device", "virtio-serial-pci,vectors=0",
-                "-chardev", f"socket,id=agent,path={self.rig.path('agent.sock')},server=on,wait=off",
+                "-chardev",
+                f"socket,id=agent,path={self.rig.path('agent.sock')},server=on,wait=off",
                 "-device", "virtserialport,chardev=agent,name=zcnet.agent",
                 "-chardev", f"socket,id=net0,path={self.switch.socket},{side}",
                 "-netdev", f"vhost-user,id=net0,chardev=net0,queues={self.queues}",
@@ -485,7 +512,7 @@ class Guest:
 
 def ping(count=3):
     """From outside to the guest: the mean round trip in milliseconds."""
-    run = subprocess.run(["busybox", "ping", "-c", str(count), "-W", "2", GUEST_IP],
+    run = subprocess.run(dying(["busybox", "ping", "-c", str(count), "-W", "2", GUEST_IP]),
                          capture_output=True, text=True)
     if run.returncode or f"{count} packets received" not in run.stdout:
         raise Fail(f"ping: {run.stdout.strip()[-200:]}{run.stderr}")
@@ -519,7 +546,8 @@ class Iperf:
         argv = ["iperf3", "-J", "-c", GUEST_IP, "-p", str(self.port), "-t", str(seconds),
                 "-P", str(streams), *options]
         try:
-            run = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 30)
+            run = subprocess.run(dying(argv), capture_output=True, text=True,
+                                 timeout=seconds + 30)
         except subprocess.TimeoutExpired:
             raise Fail(f"{' '.join(argv)} hangs") from None
         report = unless(ValueError, lambda: json.loads(run.stdout)) or {}

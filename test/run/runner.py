@@ -411,12 +411,11 @@ def last_line(path):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog='dev test')
+    parser = argparse.ArgumentParser(prog='./dev test', usage='%(prog)s [SUITE[/TEST]...]')
     parser.add_argument('--list', action='store_true')
     parser.add_argument('--build', default=os.path.join(ROOT, 'build'))
     parser.add_argument('--cache', default=os.path.join(ROOT, '.cache'))
     parser.add_argument('--failed', action='store_true', help='the build failed')
-    parser.add_argument('--none', action='store_true', help='nothing was built')
     parser.add_argument('suites', nargs='*', metavar='SUITE')
     opts = parser.parse_args()
     if opts.list:

@@ -185,7 +185,7 @@ fetch_driver_headers() {
 			-o Dir::State::Lists="$tmp/lists" -o Dir::Cache="$tmp" \
 			-o Acquire::Languages=none -o APT::Sandbox::User=root
 		cd "$tmp"
-		apt-get "$@" update &&
+		apt-get "$@" update --error-on=any &&
 			apt-get "$@" source --download-only "$source" &&
 			tar -xJf dpdk_*.orig.tar.xz -C tree --strip-components=1 \
 				--exclude=examples --wildcards \

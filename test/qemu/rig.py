@@ -237,11 +237,19 @@ class Switch:
             self._start_on_terminal(env)
         else:
             self.child = self.rig.spawn("switch", self.argv(), env=env)
-        self.telemetry = wait_for("the switch's telemetry", self._telemetry, 30)
-        wait_for("the switch", self.ready, 30)
-        wait_for("the tap", lambda: unless(OSError, lambda: socket.if_nametoindex(TAP)), 10)
+        self.telemetry = self._wait("telemetry", lambda: unless(
+            (OSError, ValueError), lambda: Telemetry("switch", self.rig.dir)))
+        self._wait("readiness", self.ready)
+        self._wait("tap", lambda: unless(OSError, lambda: socket.if_nametoindex(TAP)))
         for command in (f"address replace {OUTSIDE_IP}/24 dev {TAP}", f"link set {TAP} up"):
             subprocess.run(["ip", *command.split()], check=True)
+
+    def _wait(self, what, probe):
+        def alive():
+            if self.child.poll() is not None:
+                raise Fail(f"the switch ended with status {self.child.returncode}")
+            return probe()
+        return wait_for(f"the switch's {what}", alive, 30)
 
     def _start_on_terminal(self, env):
         """With a terminal of its own as its stdin, for shell()."""
@@ -282,11 +290,6 @@ class Switch:
             if not text:
                 return
 
-    def _telemetry(self):
-        if self.child.poll() is not None:
-            raise Fail(f"the switch ended with status {self.child.returncode}")
-        return unless((OSError, ValueError), lambda: Telemetry("switch", self.rig.dir))
-
     def stop(self):
         """End it as an operator would; it has to end well."""
         self.telemetry.close()
@@ -315,7 +318,7 @@ class Zcnet(Switch):
 type = vhost
 path = {self.socket}
 queues = {self.queues}
-client = {"yes" if self.client else "no"}
+client = {"on" if self.client else "off"}
 
 [port nic0]
 type = ethdev
@@ -354,7 +357,8 @@ class Testpmd(Switch):
         client = ",client=1" if self.client else ""
         return ["dpdk-testpmd", *self.eal_args(), "--vdev",
                 f"net_vhost0,iface={self.socket},queues={queues}{client}", "--", "-i",
-                "--auto-start", "--forward-mode=io", "--rxq", queues, "--txq", queues]
+                "--auto-start", "--forward-mode=io", "--rxq", queues, "--txq", queues,
+                "--total-num-mbufs=16384"]
 
     def start(self):
         self.interactive = True         # it ends at the end of its stdin
@@ -388,52 +392,50 @@ def make_switch(rig, **options):
     return Zcnet(rig, **options)
 
 
-class Guest:
-    """A Linux guest in QEMU, with an agent inside that runs commands."""
+class Vm:
+    """A virtual machine in QEMU that runs the small Linux, with its agent to run commands."""
 
-    def __init__(self, rig, switch, image, queues=1, mergeable=True, memory_mb=256, device="",
-                 sysctl=""):
+    def __init__(self, rig, image, name, cpus=1, memory_mb=256):
         self.rig = rig
-        self.switch = switch
         self.image = image
-        self.queues = queues
-        self.device = f"mrg_rxbuf={'on' if mergeable else 'off'}{device}"
+        self.name = name
+        self.cpus = cpus
         self.memory_mb = memory_mb
-        self.sysctl = sysctl
         self.lines = queue.Queue()
         self.commands = 0
         self.kernel = None
 
+    def devices(self):
+        """QEMU's arguments for what this machine has besides CPUs, memory and the agent."""
+        raise NotImplementedError
+
+    def kernel_arguments(self):
+        return ""
+
     def argv(self):
-        # QEMU 7.2 under TCG crashes when MSI-X is enabled on a vhost-user NIC: vectors=0
-        side = "server=on,wait=off" if self.switch.client else "reconnect=1"
-        append = f"console=ttyS0 quiet panic=1 zc.ip={GUEST_IP}/24"
-        if self.sysctl:
-            append += f" zc.sysctl={self.sysctl}"
         return [QEMU, "-nodefaults", "-no-user-config", "-display", "none",
                 "-accel", os.environ.get("ZC_ACCEL", "tcg,thread=multi"), "-cpu", "max",
-                "-smp", str(self.queues), "-m", str(self.memory_mb),
+                "-smp", str(self.cpus), "-m", str(self.memory_mb),
                 "-object", f"memory-backend-memfd,id=mem,size={self.memory_mb}M,share=on",
                 "-numa", "node,memdev=mem",
                 "-kernel", os.path.join(self.image, "vmlinuz"),
-                "-initrd", os.path.join(self.image, "initrd.gz"), "-append", append,
-                "-serial", f"file:{self.rig.path('console.log')}",
-                "-qmp", f"unix:{self.rig.path('qmp.sock')},server=on,wait=off",
+                "-initrd", os.path.join(self.image, "initrd.gz"),
+                "-append", f"console=ttyS0 quiet panic=1 {self.kernel_arguments()}",
+                "-serial", f"file:{self.rig.path(f'{self.name}-console.log')}",
+                "-qmp", f"unix:{self._socket('qmp')},server=on,wait=off",
+                "-chardev", f"socket,id=agent,path={self._socket('agent')},server=on,wait=off",
                 "-device", "virtio-serial-pci,vectors=0",
-                "-chardev",
-                f"socket,id=agent,path={self.rig.path('agent.sock')},server=on,wait=off",
-                "-device", "virtserialport,chardev=agent,name=zcnet.agent",
-                "-chardev", f"socket,id=net0,path={self.switch.socket},{side}",
-                "-netdev", f"vhost-user,id=net0,chardev=net0,queues={self.queues}",
-                "-device", f"virtio-net-pci,netdev=net0,mac=52:54:00:00:00:02,vectors=0,"
-                f"mq={'on' if self.queues > 1 else 'off'},{self.device}"]
+                "-device", "virtserialport,chardev=agent,name=zcnet.agent", *self.devices()]
+
+    def _socket(self, purpose):
+        return self.rig.path(f"{self.name}-{purpose}.sock")
 
     def boot(self):
-        self.child = self.rig.spawn("qemu", self.argv())
-        self.qmp_file = self._connect("qmp.sock").makefile("rw")
-        json.loads(self.qmp_file.readline())
+        self.child = self.rig.spawn(self.name, self.argv())
+        self.qmp_file = self._connect("qmp").makefile("rw")
+        self._qmp_read()
         self.qmp("qmp_capabilities")
-        self.agent = self._connect("agent.sock")
+        self.agent = self._connect("agent")
         threading.Thread(target=self._read_agent, daemon=True).start()
         self.wait_up()
 
@@ -441,14 +443,14 @@ class Guest:
         """Until the agent says that the guest has booted."""
         self.kernel = self._answer("hello", timeout)[0]
 
-    def _connect(self, name):
-        """To a socket of QEMU, which listens once it has reached the switch."""
+    def _connect(self, purpose):
+        """To a socket of QEMU, which listens once a vhost-user NIC has reached the switch."""
         sock = socket.socket(socket.AF_UNIX)
 
         def connect():
             if self.child.poll() is not None:
                 raise Fail(f"QEMU ended with status {self.child.returncode}")
-            sock.connect(self.rig.path(name))
+            sock.connect(self._socket(purpose))
             return True
         wait_for("QEMU", lambda: unless(OSError, connect), 30)
         return sock
@@ -494,11 +496,17 @@ class Guest:
         self.qmp_file.write(json.dumps(request) + "\n")
         self.qmp_file.flush()
         while True:
-            answer = json.loads(self.qmp_file.readline() or '{"error": "QEMU is gone"}')
+            answer = self._qmp_read()
             if "error" in answer:
                 raise Fail(f"QMP {command}: {answer['error']}")
             if "return" in answer:
                 return answer["return"]
+
+    def _qmp_read(self):
+        line = unless(OSError, self.qmp_file.readline)
+        if not line:
+            raise Fail(f"QEMU ended with status {self.child.wait(10)}")
+        return json.loads(line)
 
     def reset(self):
         """As the reset button would, and up again."""
@@ -508,6 +516,31 @@ class Guest:
     def stop(self):
         end(self.child)
         self.rig.children.remove(self.child)
+
+
+class Guest(Vm):
+    """The machine behind the switch: one virtio-net device over vhost-user."""
+
+    def __init__(self, rig, switch, image, queues=1, mergeable=True, sysctl="", **options):
+        super().__init__(rig, image, "guest0", cpus=queues, **options)
+        self.switch = switch
+        self.queues = queues
+        self.mergeable = mergeable
+        self.sysctl = sysctl
+
+    def kernel_arguments(self):
+        return f"zc.ip={GUEST_IP}/24" + (f" zc.sysctl={self.sysctl}" if self.sysctl else "")
+
+    def devices(self):
+        def on(condition):
+            return "on" if condition else "off"
+        # it reconnects when the switch comes back, or listens for the switch
+        side = "server=on,wait=off" if self.switch.client else "reconnect=1"
+        # QEMU 7.2 under TCG crashes when MSI-X is enabled on a vhost-user NIC: vectors=0
+        return ["-chardev", f"socket,id=net0,path={self.switch.socket},{side}",
+                "-netdev", f"vhost-user,id=net0,chardev=net0,queues={self.queues}",
+                "-device", "virtio-net-pci,netdev=net0,mac=52:54:00:00:00:02,vectors=0,"
+                f"mq={on(self.queues > 1)},mrg_rxbuf={on(self.mergeable)}"]
 
 
 def ping(count=3):

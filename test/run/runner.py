@@ -290,13 +290,15 @@ class Runner:
             prefix = ['setarch', '-R']
         log = os.path.join(self.logs, f'{suite}-setup.log')
         self.results.begin(suite, 'setup')
-        if not os.path.exists(os.path.join(build, 'build.ninja')):
-            status, seconds, _ = run_session(
-                ['meson', 'setup', build, '--buildtype=debugoptimized', '-Dwerror=false',
-                 f'-Db_sanitize={sanitize}'], log, 600, ROOT, self.env)
-            if status != 0:
-                self.results.end(suite, 'setup', 1, seconds, 'meson setup failed', log)
-                return
+        args = ['meson', 'setup', build, '--buildtype=debugoptimized', '-Dwerror=false',
+                f'-Db_sanitize={sanitize}']
+        if os.path.exists(os.path.join(build, 'build.ninja')):
+            # Lets meson look again where its files have changed, before its tests are listed.
+            args = ['ninja', '-C', build, 'build.ninja']
+        status, seconds, _ = run_session(args, log, 600, ROOT, self.env)
+        if status != 0:
+            self.results.end(suite, 'setup', 1, seconds, 'meson setup failed', log)
+            return
         self.meson(suite, build, meson_suite, only, env, prefix)
 
     def meson(self, suite, build, meson_suite, only, env, prefix):

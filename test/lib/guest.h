@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the command line of zcnet-guest can say.
+ */
+#ifndef GUEST_H
+#define GUEST_H
+
+#include "flood.h"
+#include "frame.h"
+#include "frontend.h"
+
+#define SECOND_US 1000000ULL
+
+struct options;
+
+struct mode {
+	const char *name;
+	int (*run)(struct frontend *fe, const struct options *o);
+	const char *help;
+};
+
+struct options {
+	struct frontend_conf fe;
+	const char *mode; /* its name */
+	int (*run)(struct frontend *fe, const struct options *o);
+	struct frame_plan plan;
+	struct flood_conf flood;
+	struct layout layout;
+	bool layout_given;
+	unsigned int may; /* LAYOUT_MAY_ of random */
+	uint32_t bufsize;
+	uint64_t count;
+	double seconds;
+	uint64_t rate;           /* frames a second and queue; 0: as fast as it goes */
+	unsigned int timeout_ms; /* without progress */
+	bool by_call;
+};
+
+/** All there are; ends with an entry without name. */
+extern const struct mode modes[];
+
+/** A line on stderr. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** Fill @p o from the command line; prints what is wrong with it. @return 0, -EINVAL */
+int options_parse(struct options *o, int argc, char **argv);
+
+#endif

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3 -B
 # SPDX-License-Identifier: BSD-3-Clause
 """The demo: a Linux guest behind zcnet, traffic both ways, and what zcnet says about it."""
 import os

@@ -31,4 +31,4 @@ if ! command -v python3 >/dev/null; then
 	echo "demo: python3 is not installed: apt-get install python3" >&2
 	exit 1
 fi
-exec python3 "$here/demo.py" $shell
+exec python3 -B "$here/demo.py" $shell

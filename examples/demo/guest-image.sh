@@ -182,9 +182,10 @@ libraries() { # PROGRAM
 initrd() { # TARGET
 	busybox
 	root=$work/initrd
-	for dir in dev proc sys run tmp etc; do
+	for dir in dev proc sys run tmp etc var; do
 		mkdir -p "$root/$dir"
 	done
+	ln -s ../run "$root/var/run"
 	for dir in bin sbin lib lib64; do
 		mkdir -p "$root/usr/$dir"
 		ln -s "usr/$dir" "$root/$dir"
@@ -205,6 +206,9 @@ initrd() { # TARGET
 	for file in $files; do
 		add "${file%%:*}" "${file#*:}"
 	done
+	# libc loads it by name to cancel a thread
+	unwinder=/usr/lib/x86_64-linux-gnu/libgcc_s.so.1
+	[ ! -e $unwinder ] || add $unwinder $unwinder
 	(cd "$root" && find . | "$busybox" cpio -o -H newc 2>/dev/null) |
 		gzip -1 > "$work/initrd.gz"
 	mv "$work/initrd.gz" "$1"

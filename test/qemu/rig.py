@@ -70,7 +70,7 @@ def private_network():
         check_machine()
         os.environ["ZC_PRIVATE_NETWORK"] = str(os.getpid())
         sys.stdout.flush()
-        os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
+        os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.orig_argv[1:]])
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 

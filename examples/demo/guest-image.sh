@@ -224,6 +224,11 @@ key=$({
 	done
 } | md5sum | cut -c 1-12)
 target=$cache/$kver/initrd-$key.gz
-[ -f "$target" ] || initrd "$target"
+if [ -f "$target" ]; then
+	touch "$target"
+else
+	initrd "$target"
+	find "$cache/$kver" -maxdepth 1 -name 'initrd-*.gz' -mtime +30 -delete	# nobody uses these
+fi
 ln -sf "$cache/$kver/vmlinuz" "$out/vmlinuz"
 ln -sf "$target" "$out/initrd.gz"

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Quiescent state of the workers, on rte_rcu_qsbr. */
+#include "quiesce.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <rte_rcu_qsbr.h>
+
+static struct rte_rcu_qsbr *qsbr;
+
+int
+zc_quiesce_init(void)
+{
+	size_t size = rte_rcu_qsbr_get_memsize(ZC_QUIESCE_MAX);
+
+	qsbr = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN_CEIL(size, RTE_CACHE_LINE_SIZE));
+	if (qsbr == NULL)
+		return -ENOMEM;
+	return -rte_rcu_qsbr_init(qsbr, ZC_QUIESCE_MAX);
+}
+
+void
+zc_quiesce_fini(void)
+{
+	free(qsbr);
+	qsbr = NULL;
+}
+
+void
+zc_quiesce_online(unsigned int id)
+{
+	rte_rcu_qsbr_thread_register(qsbr, id);
+	rte_rcu_qsbr_thread_online(qsbr, id);
+}
+
+void
+zc_quiesce_offline(unsigned int id)
+{
+	rte_rcu_qsbr_thread_offline(qsbr, id);
+	rte_rcu_qsbr_thread_unregister(qsbr, id);
+}
+
+void
+zc_quiesce_report(unsigned int id)
+{
+	rte_rcu_qsbr_quiescent(qsbr, id);
+}
+
+void
+zc_quiesce_wait(void)
+{
+	rte_rcu_qsbr_synchronize(qsbr, RTE_QSBR_THRID_INVALID);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Cross-connects: two ports and the streams between them. */
+#ifndef ZC_FWD_CONN_H
+#define ZC_FWD_CONN_H
+
+#include <sys/queue.h>
+
+#include <zcnet/conn.h>
+
+#include "stream.h"
+
+/* Both ways between every queue of both sides. */
+#define ZC_CONN_STREAMS_MAX (2 * ZCNET_QUEUES_MAX)
+
+/** Where the answer to a NIC that holds guest buffers too long stands. */
+struct zc_conn_recovery {
+	bool on;
+	uint64_t clean_tsc; /* since when the NIC has been well */
+};
+
+struct zcnet_conn {
+	/* control */
+	char name[ZCNET_NAME_MAX];
+	struct zcnet_port *a, *b;
+	int worker;
+	struct zc_conn_recovery recovery;
+	uint16_t nstreams;
+	struct zc_stream stream[ZC_CONN_STREAMS_MAX];
+	TAILQ_ENTRY(zcnet_conn) next;
+};
+
+/**
+ * Lay the streams out again after queues came or went: queue i goes with queue i, modulo the smaller side.
+ * No worker has any of them.
+ */
+void zc_conn_layout(struct zcnet_conn *conn);
+
+/** Regular work, about every 10 ms: stalls and link loss. Lock held. */
+void zc_conn_tick(struct zcnet_conn *conn, uint64_t now);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Moving one burst: take, give, complete. */
+#include "stream.h"
+
+#include <string.h>
+
+/* Guest buffers don't wait for new traffic to come back: ask the NIC by time. */
+static void
+complete(struct zc_stream *stream, uint64_t now, uint64_t reap)
+{
+	const struct zc_port_ops *src = stream->src->ops;
+	const struct zc_port_ops *dst = stream->dst->ops;
+
+	if (src->complete == NULL || src->complete(stream->src, stream->src_queue, now) == 0)
+		return;
+	if (dst->reap == NULL || now - stream->reap_tsc < reap)
+		return;
+	stream->reap_tsc = now;
+	dst->reap(stream->dst, stream->dst_queue);
+	src->complete(stream->src, stream->src_queue, now);
+}
+
+uint16_t
+zc_stream_run(struct zc_stream *stream, uint64_t now, uint64_t reap)
+{
+	uint16_t n = stream->npending;
+	uint16_t sent = 0;
+
+	if (n == 0)
+		n = stream->src->ops->rx(stream->src, stream->src_queue, stream->pending, ZC_BURST);
+	if (n > 0) {
+		sent = stream->dst->ops->tx(stream->dst, stream->dst_queue, stream->pending, n);
+		stream->npending = n - sent;
+		if (unlikely(sent < n))
+			memmove(stream->pending, stream->pending + sent,
+					(n - sent) * sizeof(stream->pending[0]));
+	}
+	complete(stream, now, reap);
+	return sent;
+}
+
+void
+zc_stream_flush(struct zc_stream *stream)
+{
+	rte_pktmbuf_free_bulk(stream->pending, stream->npending);
+	stream->npending = 0;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A stream: everything that comes in on one (port, queue) goes out on another. What workers poll.
+ *
+ * Frames that the destination doesn't take now stay in the stream, and nothing more is taken from the source until they are
+ * gone: a full NIC slows its guest down instead of losing its frames.
+ */
+#ifndef ZC_FWD_STREAM_H
+#define ZC_FWD_STREAM_H
+
+#include <stdint.h>
+
+#include "../port/port.h"
+
+struct zc_stream {
+	/* constant while a worker has it */
+	struct zcnet_port *src, *dst;
+	uint16_t src_queue, dst_queue;
+	uint16_t group; /* streams of one connection and group share (port, queue)s: one worker has them all */
+	/* owner; control while no worker has it */
+	uint16_t npending;
+	uint64_t reap_tsc; /* last time the NIC was asked for finished transmits */
+	struct rte_mbuf *pending[ZC_BURST];
+} __rte_cache_aligned;
+
+/**
+ * Move one burst, and complete what is done.
+ *
+ * Runs on: the worker that has the stream.
+ *
+ * @param now  TSC
+ * @param reap TSC cycles between two askings for finished transmits
+ * @return frames moved
+ */
+uint16_t zc_stream_run(struct zc_stream *stream, uint64_t now, uint64_t reap);
+
+/** Free what the destination didn't take. Runs on: control, no worker has the stream. */
+void zc_stream_flush(struct zc_stream *stream);
+
+#endif

@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The ethdev port: a NIC behind any DPDK driver.
+ *
+ * Every receive queue of a driver that can be armed is filled from a page constructor of its own; it dispenses host buffers
+ * until a guest is bound to it. Other drivers get an ordinary mempool. Events of the NIC only set bits here; tick() acts on
+ * them, because a driver may wait for its interrupt handler while control holds the lock.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <rte_cycles.h>
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+#include <rte_malloc.h>
+
+#include "../core/control.h"
+#include "../core/counters.h"
+#include "../core/error.h"
+#include "../core/export.h"
+#include "../core/quiesce.h"
+#include "driver.h"
+#include "host_pool.h"
+#include "port.h"
+
+/* Fewer than a guest's 256, so that posted buffers outnumber the NIC's. */
+#define ZC_RX_DESC 128
+#define ZC_TX_DESC 512
+/* Mbufs of a constructor beyond the NIC's ring: bursts under way, and frames queued at a slower NIC. */
+#define ZC_CTOR_EXTRA 1024
+#define ZC_CTOR_EXTRA_JUMBO 256
+#define LINK_POLL_MS 100
+
+struct ethdev_queue {
+	bool live;    /* control writes, owner reads */
+	bool link_up; /* likewise */
+	uint16_t port_id;
+	struct zc_counters rx;
+	struct zc_counters tx;
+	struct zc_ctor ctor;
+} __rte_cache_aligned;
+
+struct ethdev_port {
+	struct zcnet_port port;
+	/* control */
+	uint16_t port_id;
+	const struct zc_driver *driver; /* NULL: not in the table, copies */
+	struct rte_eth_dev_info dev_info;
+	struct rte_eth_rxconf rx_conf;
+	struct rte_eth_txconf tx_conf;
+	uint16_t rx_desc, tx_desc, mtu;
+	bool promiscuous;
+	bool probed;  /* by us, so we remove it */
+	bool removed; /* the device is gone */
+	bool link_up;
+	uint64_t link_tsc; /* last look at the link */
+	struct rte_mempool *host_mp;
+	struct ethdev_queue *queue; /* [nqueues] */
+	/* the interrupt thread sets, control clears */
+	unsigned int events;
+};
+
+#define EVENT_RESET 1u
+#define EVENT_REMOVED 2u
+#define EVENT_LINK 4u
+
+static struct ethdev_port *
+ethdev_port(const struct zcnet_port *port)
+{
+	return (struct ethdev_port *)(uintptr_t)port;
+}
+
+/* ---- data path ---- */
+
+static uint64_t
+bytes_of(struct rte_mbuf *const *pkts, uint16_t n)
+{
+	uint64_t bytes = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		bytes += pkts[i]->pkt_len;
+	return bytes;
+}
+
+static uint16_t
+ethdev_rx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct ethdev_queue *q = &ethdev_port(port)->queue[queue];
+
+	if (unlikely(!__atomic_load_n(&q->live, __ATOMIC_ACQUIRE)))
+		return 0;
+	n = rte_eth_rx_burst(q->port_id, queue, pkts, n);
+	if (n == 0)
+		return 0;
+	if (q->ctor.pool.mp != NULL)
+		zc_ctor_received(&q->ctor, pkts, n);
+	ZC_COUNT(&q->rx, frames, n);
+	ZC_COUNT(&q->rx, bytes, bytes_of(pkts, n));
+	return n;
+}
+
+static uint16_t
+ethdev_tx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct ethdev_queue *q = &ethdev_port(port)->queue[queue];
+	uint64_t bytes;
+	uint16_t sent;
+
+	if (unlikely(!__atomic_load_n(&q->live, __ATOMIC_ACQUIRE) || !q->link_up)) {
+		ZC_COUNT(&q->tx, drop_link_down, n);
+		rte_pktmbuf_free_bulk(pkts, n);
+		return n;
+	}
+	bytes = bytes_of(pkts, n);
+	sent = rte_eth_tx_burst(q->port_id, queue, pkts, n);
+	if (unlikely(sent < n))
+		bytes -= bytes_of(pkts + sent, n - sent);
+	ZC_COUNT(&q->tx, frames, sent);
+	ZC_COUNT(&q->tx, bytes, bytes);
+	return sent;
+}
+
+static void
+ethdev_reap(struct zcnet_port *port, uint16_t queue)
+{
+	struct ethdev_port *ep = ethdev_port(port);
+	struct ethdev_queue *q = &ep->queue[queue];
+
+	if (ep->driver->tx_done == ZC_DONE_CLEANUP && __atomic_load_n(&q->live, __ATOMIC_ACQUIRE))
+		rte_eth_tx_done_cleanup(q->port_id, queue, 0);
+}
+
+/* ---- setting up ---- */
+
+static int
+events(uint16_t port_id, enum rte_eth_event_type type, void *arg, void *ret)
+{
+	struct ethdev_port *ep = arg;
+	unsigned int bit = type == RTE_ETH_EVENT_INTR_RMV ? EVENT_REMOVED :
+			type == RTE_ETH_EVENT_INTR_RESET  ? EVENT_RESET :
+							    EVENT_LINK;
+
+	(void)port_id, (void)ret;
+	__atomic_fetch_or(&ep->events, bit, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static const enum rte_eth_event_type event_types[] = {
+	RTE_ETH_EVENT_INTR_LSC,
+	RTE_ETH_EVENT_INTR_RESET,
+	RTE_ETH_EVENT_INTR_RMV,
+};
+
+static bool
+can_arm(const struct ethdev_port *ep)
+{
+	return ep->driver != NULL && ep->driver->rx_arm && ep->port.zerocopy;
+}
+
+/* Longest frame on the wire without CRC: one VLAN tag is within the MTU's allowance. */
+static uint32_t
+frame_max(const struct ethdev_port *ep)
+{
+	return ep->mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
+}
+
+static int
+make_pools(struct ethdev_port *ep)
+{
+	uint32_t capacity = RTE_MIN(frame_max(ep), (uint32_t)UINT16_MAX - RTE_PKTMBUF_HEADROOM);
+	uint32_t extra = capacity > 2048 ? ZC_CTOR_EXTRA_JUMBO : ZC_CTOR_EXTRA;
+	int socket = rte_eth_dev_socket_id(ep->port_id);
+	char name[RTE_MEMPOOL_NAMESIZE];
+
+	if (!can_arm(ep)) {
+		ep->host_mp = zc_host_pool(socket);
+		return ep->host_mp != NULL ? 0 : -ENOMEM;
+	}
+	for (uint16_t i = 0; i < ep->port.nqueues; i++) {
+		int ret;
+
+		snprintf(name, sizeof(name), "rx_%u_%u", ep->port_id, i);
+		ret = zc_ctor_init(&ep->queue[i].ctor, name, ep->rx_desc + extra, capacity, socket);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static struct rte_mempool *
+queue_pool(struct ethdev_port *ep, uint16_t queue)
+{
+	return ep->host_mp != NULL ? ep->host_mp : ep->queue[queue].ctor.pool.mp;
+}
+
+static int
+setup_rx_queues(struct ethdev_port *ep)
+{
+	int socket = rte_eth_dev_socket_id(ep->port_id);
+
+	for (uint16_t i = 0; i < ep->port.nqueues; i++) {
+		int ret = rte_eth_rx_queue_setup(ep->port_id, i, ep->rx_desc, socket, &ep->rx_conf,
+				queue_pool(ep, i));
+
+		if (ret < 0)
+			return zc_fail(-ret, "port %s: receive queue %u with %u descriptors: %s",
+					ep->port.name, i, ep->rx_desc, rte_strerror(-ret));
+	}
+	return 0;
+}
+
+static int
+setup_tx_queues(struct ethdev_port *ep)
+{
+	int socket = rte_eth_dev_socket_id(ep->port_id);
+
+	for (uint16_t i = 0; i < ep->port.nqueues; i++) {
+		int ret = rte_eth_tx_queue_setup(ep->port_id, i, ep->tx_desc, socket, &ep->tx_conf);
+
+		if (ret < 0)
+			return zc_fail(-ret, "port %s: transmit queue %u with %u descriptors: %s",
+					ep->port.name, i, ep->tx_desc, rte_strerror(-ret));
+	}
+	return 0;
+}
+
+static int
+configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
+{
+	struct rte_eth_conf dev_conf = { 0 };
+	int ret;
+
+	if (conf->queues > ep->dev_info.max_rx_queues || conf->queues > ep->dev_info.max_tx_queues)
+		return zc_fail(EINVAL, "port %s: %u queues, %s has %u to receive and %u to send",
+				conf->name, conf->queues, conf->device, ep->dev_info.max_rx_queues,
+				ep->dev_info.max_tx_queues);
+	/* Never MBUF_FAST_FREE: it puts mbufs back that still point at guest memory. */
+	dev_conf.txmode.offloads = ep->dev_info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	if (conf->queues > 1 && ep->dev_info.flow_type_rss_offloads != 0) {
+		dev_conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		dev_conf.rx_adv_conf.rss_conf.rss_hf = ep->dev_info.flow_type_rss_offloads &
+				(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
+	}
+	if (*ep->dev_info.dev_flags & RTE_ETH_DEV_INTR_LSC)
+		dev_conf.intr_conf.lsc = 1;
+	if (*ep->dev_info.dev_flags & RTE_ETH_DEV_INTR_RMV)
+		dev_conf.intr_conf.rmv = 1;
+	ret = rte_eth_dev_configure(ep->port_id, conf->queues, conf->queues, &dev_conf);
+	if (ret < 0)
+		return zc_fail(-ret, "port %s: %s can't be configured: %s", conf->name,
+				conf->device, rte_strerror(-ret));
+	if (conf->mtu > 0) {
+		ret = rte_eth_dev_set_mtu(ep->port_id, conf->mtu);
+		if (ret < 0)
+			return zc_fail(-ret, "port %s: MTU %u: %s takes %u to %u (%s)", conf->name,
+					conf->mtu, conf->device, ep->dev_info.min_mtu,
+					ep->dev_info.max_mtu, rte_strerror(-ret));
+	}
+	rte_eth_dev_get_mtu(ep->port_id, &ep->mtu);
+	ep->rx_desc = conf->rx_desc;
+	if (ep->rx_desc == 0)
+		ep->rx_desc = ep->driver != NULL && ep->driver->rx_desc > 0 ? ep->driver->rx_desc :
+									      ZC_RX_DESC;
+	ep->tx_desc = conf->tx_desc > 0 ? conf->tx_desc : ZC_TX_DESC;
+	ret = rte_eth_dev_adjust_nb_rx_tx_desc(ep->port_id, &ep->rx_desc, &ep->tx_desc);
+	if (ret < 0)
+		return zc_fail(-ret, "port %s: descriptors: %s", conf->name, rte_strerror(-ret));
+	ep->rx_conf = ep->dev_info.default_rxconf;
+	ep->rx_conf.offloads = 0;
+	/* One queue without buffers must not hold up the others. */
+	ep->rx_conf.rx_drop_en = 1;
+	ep->tx_conf = ep->dev_info.default_txconf;
+	ep->tx_conf.offloads = dev_conf.txmode.offloads;
+	return 0;
+}
+
+static void
+set_live(struct ethdev_port *ep, bool live)
+{
+	for (uint16_t i = 0; i < ep->port.nqueues; i++)
+		__atomic_store_n(&ep->queue[i].live, live, __ATOMIC_RELEASE);
+	if (!live)
+		zc_quiesce_wait();
+}
+
+static void
+look_at_link(struct ethdev_port *ep)
+{
+	struct rte_eth_link link = { 0 };
+
+	ep->link_tsc = rte_rdtsc();
+	if (rte_eth_link_get_nowait(ep->port_id, &link) < 0)
+		return;
+	if (ep->link_up == (link.link_status == RTE_ETH_LINK_UP))
+		return;
+	ep->link_up = !ep->link_up;
+	ZC_LOG(NOTICE, "port %s: link %s", ep->port.name, ep->link_up ? "up" : "down");
+	for (uint16_t i = 0; i < ep->port.nqueues; i++)
+		__atomic_store_n(&ep->queue[i].link_up, ep->link_up, __ATOMIC_RELAXED);
+}
+
+/* ---- control calls ---- */
+
+static int
+ethdev_start(struct zcnet_port *port)
+{
+	struct ethdev_port *ep = ethdev_port(port);
+	int ret;
+
+	if (ep->removed)
+		return zc_fail(ENODEV, "port %s: the device was removed: delete the port",
+				port->name);
+	ret = rte_eth_dev_start(ep->port_id);
+	if (ret < 0)
+		return zc_fail(-ret, "port %s: start: %s", port->name, rte_strerror(-ret));
+	if (ep->promiscuous)
+		rte_eth_promiscuous_enable(ep->port_id);
+	look_at_link(ep);
+	set_live(ep, true);
+	return 0;
+}
+
+static void
+collect(struct ethdev_port *ep)
+{
+	for (uint16_t i = 0; i < ep->port.nqueues; i++)
+		if (ep->queue[i].ctor.pool.mp != NULL)
+			zc_ctor_collect(&ep->queue[i].ctor);
+}
+
+static int
+ethdev_stop(struct zcnet_port *port)
+{
+	struct ethdev_port *ep = ethdev_port(port);
+	int ret = 0;
+
+	set_live(ep, false);
+	if (!ep->removed)
+		ret = rte_eth_dev_stop(ep->port_id);
+	collect(ep);
+	if (ret < 0)
+		return zc_fail(-ret, "port %s: stop: %s", port->name, rte_strerror(-ret));
+	return 0;
+}
+
+/* Stop frees what drivers hold, but tap keeps its receive buffers until the queue is set up anew; so do that for all. */
+static void
+ethdev_release(struct zcnet_port *port)
+{
+	struct ethdev_port *ep = ethdev_port(port);
+
+	if (!port->started || ep->removed)
+		return;
+	if (ethdev_stop(port) < 0)
+		return;
+	if (setup_rx_queues(ep) == 0)
+		collect(ep);
+	if (ethdev_start(port) < 0)
+		port->started = false;
+}
+
+static void
+unregister_events(struct ethdev_port *ep)
+{
+	for (size_t i = 0; i < RTE_DIM(event_types); i++)
+		rte_eth_dev_callback_unregister(ep->port_id, event_types[i], events, ep);
+}
+
+static void
+ethdev_destroy(struct zcnet_port *port)
+{
+	struct ethdev_port *ep = ethdev_port(port);
+	struct rte_device *device = ep->dev_info.device;
+
+	unregister_events(ep);
+	rte_eth_dev_close(ep->port_id);
+	if (ep->probed && !ep->removed)
+		rte_dev_remove(device);
+	collect(ep);
+	for (uint16_t i = 0; i < port->nqueues; i++)
+		zc_ctor_fini(&ep->queue[i].ctor);
+	rte_free(ep->queue);
+	free(ep);
+}
+
+static void
+ethdev_info(const struct zcnet_port *port, struct zcnet_port_info *info)
+{
+	const struct ethdev_port *ep = ethdev_port(port);
+	struct rte_eth_link link = { 0 };
+	struct rte_ether_addr mac;
+
+	rte_eth_dev_get_name_by_port(ep->port_id, info->device);
+	snprintf(info->driver, sizeof(info->driver), "%s", ep->dev_info.driver_name);
+	info->port_id = ep->port_id;
+	info->rx_desc = ep->rx_desc;
+	info->tx_desc = ep->tx_desc;
+	info->mtu = ep->mtu;
+	info->link_up = ep->link_up;
+	info->socket = rte_eth_dev_socket_id(ep->port_id);
+	if (!ep->removed && rte_eth_link_get_nowait(ep->port_id, &link) == 0)
+		info->link_mbps = link.link_speed;
+	if (!ep->removed && rte_eth_macaddr_get(ep->port_id, &mac) == 0)
+		memcpy(info->mac, mac.addr_bytes, sizeof(info->mac));
+	info->zerocopy_tx = ep->driver != NULL && ep->driver->tx_attach && port->zerocopy;
+	info->zerocopy_rx = can_arm(ep);
+	if (ep->removed)
+		snprintf(info->note, sizeof(info->note), "the device was removed");
+	else if (!port->zerocopy)
+		snprintf(info->note, sizeof(info->note), "zero copy is off by configuration");
+	else if (ep->driver == NULL)
+		snprintf(info->note, sizeof(info->note), "copies: %s is not in the driver table",
+				ep->dev_info.driver_name);
+	else if (ep->driver->note != NULL)
+		snprintf(info->note, sizeof(info->note), "%s", ep->driver->note);
+}
+
+static void
+ethdev_stats(const struct zcnet_port *port, enum zcnet_dir dir, uint16_t queue,
+		struct zcnet_queue_stats *stats)
+{
+	const struct ethdev_queue *q = &ethdev_port(port)->queue[queue];
+
+	zc_counters_add_to(dir == ZCNET_RX ? &q->rx : &q->tx, stats->counter);
+	stats->enabled = true;
+	if (dir == ZCNET_RX) {
+		stats->out = q->ctor.armed;
+		stats->bounces =
+				q->ctor.in_nic > q->ctor.armed ? q->ctor.in_nic - q->ctor.armed : 0;
+	}
+}
+
+static void
+ethdev_stats_clear(struct zcnet_port *port)
+{
+	for (uint16_t i = 0; i < port->nqueues; i++) {
+		zc_counters_clear(&ethdev_port(port)->queue[i].rx);
+		zc_counters_clear(&ethdev_port(port)->queue[i].tx);
+	}
+}
+
+static uint16_t
+ethdev_queues_used(const struct zcnet_port *port)
+{
+	return port->nqueues;
+}
+
+static void
+ethdev_takes(const struct zcnet_port *port, struct zc_port_takes *takes)
+{
+	const struct ethdev_port *ep = ethdev_port(port);
+	uint16_t limit = ep->dev_info.tx_desc_lim.nb_mtu_seg_max;
+
+	takes->attached = ep->driver != NULL && ep->driver->tx_attach && port->zerocopy;
+	takes->segs_max = ep->driver != NULL ? ep->driver->segs_max : 1;
+	if (limit > 0)
+		takes->segs_max = RTE_MIN(takes->segs_max, limit);
+	takes->frame_max = frame_max(ep);
+}
+
+static struct zc_ctor *
+ethdev_ctor(struct zcnet_port *port, uint16_t queue)
+{
+	struct ethdev_port *ep = ethdev_port(port);
+
+	return can_arm(ep) ? &ep->queue[queue].ctor : NULL;
+}
+
+static void
+reset_device(struct ethdev_port *ep)
+{
+	ZC_LOG(WARNING, "port %s: the NIC asks for a reset", ep->port.name);
+	set_live(ep, false);
+	rte_eth_dev_stop(ep->port_id);
+	collect(ep);
+	if (rte_eth_dev_reset(ep->port_id) < 0 || setup_rx_queues(ep) < 0 ||
+			setup_tx_queues(ep) < 0 || ethdev_start(&ep->port) < 0) {
+		ep->port.started = false;
+		ZC_LOG(ERR, "port %s: reset failed; stop and start the port", ep->port.name);
+	}
+}
+
+static void
+ethdev_tick(struct zcnet_port *port, uint64_t now)
+{
+	struct ethdev_port *ep = ethdev_port(port);
+	unsigned int bits = __atomic_exchange_n(&ep->events, 0, __ATOMIC_RELAXED);
+
+	if (bits & EVENT_REMOVED) {
+		ZC_LOG(WARNING, "port %s: the device was removed", port->name);
+		set_live(ep, false);
+		rte_eth_dev_stop(ep->port_id);
+		collect(ep);
+		ep->removed = true;
+		ep->link_up = false;
+		port->started = false;
+	}
+	if (!port->started)
+		return;
+	if (bits & EVENT_RESET)
+		reset_device(ep);
+	if ((bits & EVENT_LINK) || now - ep->link_tsc > rte_get_tsc_hz() / 1000 * LINK_POLL_MS)
+		look_at_link(ep);
+}
+
+bool
+zc_ethdev_link_up(const struct zcnet_port *port)
+{
+	return ethdev_port(port)->link_up;
+}
+
+static const struct zc_port_ops ethdev_ops = {
+	.rx = ethdev_rx,
+	.tx = ethdev_tx,
+	.start = ethdev_start,
+	.stop = ethdev_stop,
+	.destroy = ethdev_destroy,
+	.info = ethdev_info,
+	.stats = ethdev_stats,
+	.stats_clear = ethdev_stats_clear,
+	.queues_used = ethdev_queues_used,
+	.takes = ethdev_takes,
+	.ctor = ethdev_ctor,
+	.release = ethdev_release,
+	.tick = ethdev_tick,
+	.reap = ethdev_reap,
+};
+
+/* ---- creation ---- */
+
+ZC_EXPORT void
+zcnet_ethdev_conf_init(struct zcnet_ethdev_conf *conf)
+{
+	*conf = (struct zcnet_ethdev_conf){ .queues = 1, .promiscuous = true, .zerocopy = true };
+}
+
+/* Find the device, or probe it when the name is devargs of one that isn't there. */
+static int
+find_device(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
+{
+	char name[RTE_ETH_NAME_MAX_LEN];
+	int ret;
+
+	if (conf->device == NULL || conf->device[0] == '\0')
+		return zc_fail(EINVAL, "port %s: no device given", conf->name);
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(conf->device, ","), conf->device);
+	if (rte_eth_dev_get_port_by_name(name, &ep->port_id) == 0)
+		return 0;
+	ret = rte_dev_probe(conf->device);
+	if (ret == 0)
+		ret = rte_eth_dev_get_port_by_name(name, &ep->port_id);
+	if (ret < 0)
+		return zc_fail(ENODEV,
+				"port %s: no device '%s': give EAL -a or --vdev for it, or devargs that can be probed",
+				conf->name, conf->device);
+	ep->probed = true;
+	return 0;
+}
+
+static int
+set_up(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
+{
+	int ret = rte_eth_dev_info_get(ep->port_id, &ep->dev_info);
+
+	if (ret < 0)
+		return zc_fail(-ret, "port %s: %s: %s", conf->name, conf->device,
+				rte_strerror(-ret));
+	ep->driver = zc_driver_find(ep->dev_info.driver_name);
+	ret = configure(ep, conf);
+	if (ret < 0)
+		return ret;
+	for (uint16_t i = 0; i < conf->queues; i++)
+		ep->queue[i].port_id = ep->port_id;
+	ret = make_pools(ep);
+	if (ret == 0)
+		ret = setup_rx_queues(ep);
+	if (ret == 0)
+		ret = setup_tx_queues(ep);
+	return ret;
+}
+
+static struct zcnet_port *
+create(const struct zcnet_ethdev_conf *conf)
+{
+	struct ethdev_port *ep;
+
+	if (zc_port_check(conf->name, conf->queues) < 0)
+		return NULL;
+	ep = calloc(1, sizeof(*ep));
+	if (ep == NULL) {
+		zc_fail(ENOMEM, "port %s: out of memory", conf->name);
+		return NULL;
+	}
+	ep->queue = rte_zmalloc("zc_ethdev", sizeof(ep->queue[0]) * conf->queues,
+			RTE_CACHE_LINE_SIZE);
+	if (ep->queue == NULL) {
+		zc_fail(ENOMEM, "port %s: out of memory", conf->name);
+		goto free_port;
+	}
+	if (find_device(ep, conf) < 0)
+		goto free_port;
+	zc_port_add(&ep->port, &ethdev_ops, conf->name, ZCNET_PORT_ETHDEV, conf->queues,
+			conf->zerocopy);
+	ep->promiscuous = conf->promiscuous;
+	for (size_t i = 0; i < RTE_DIM(event_types); i++)
+		rte_eth_dev_callback_register(ep->port_id, event_types[i], events, ep);
+	if (set_up(ep, conf) < 0 || zcnet_port_start(&ep->port) < 0) {
+		int err = rte_errno;
+
+		zc_port_remove(&ep->port);
+		ethdev_destroy(&ep->port);
+		rte_errno = err;
+		return NULL;
+	}
+	return &ep->port;
+
+free_port:
+	rte_free(ep->queue);
+	free(ep);
+	return NULL;
+}
+
+ZC_EXPORT struct zcnet_port *
+zcnet_port_ethdev_create(const struct zcnet_ethdev_conf *conf)
+{
+	struct zcnet_port *port;
+
+	zc_control_lock();
+	port = create(conf);
+	zc_control_unlock();
+	return port;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One interface over guests and NICs: bursts of mbufs in and out of (port, queue).
+ *
+ * The four data-path calls run on the lcore that owns the queue, and may be called whatever state the port is in: a queue that
+ * isn't live gives nothing, and counts what it is given as dropped. Control takes a queue away by clearing its live flag
+ * and waiting with zc_quiesce_wait().
+ */
+#ifndef ZC_PORT_PORT_H
+#define ZC_PORT_PORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <rte_mbuf.h>
+
+#include <zcnet/port.h>
+#include <zcnet/stats.h>
+
+#include "../zcopy/ctor.h"
+#include "../zcopy/rx.h"
+#include "../zcopy/tx.h"
+
+/** Frames of a burst. 32 is what testpmd, OVS and the vector drivers' refill use. */
+#define ZC_BURST 32
+
+/** What a port that sends takes from the one that it is bound to. */
+struct zc_port_takes {
+	bool attached; /* guest memory */
+	uint16_t segs_max;
+	uint32_t frame_max; /* bytes */
+};
+
+struct zc_port_ops {
+	/* data path, owner of the queue */
+
+	/** Frames that came in. */
+	uint16_t (*rx)(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
+	/** Send. @return frames consumed; the rest stays the caller's, who tries again */
+	uint16_t (*tx)(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
+	/** Give back to the guest what is done. @return guest buffers still out. NULL: nothing to do */
+	uint32_t (*complete)(struct zcnet_port *port, uint16_t queue, uint64_t now);
+	/** Ask the NIC for finished transmits. NULL: nothing to ask */
+	void (*reap)(struct zcnet_port *port, uint16_t queue);
+
+	/* control, lock held */
+
+	int (*start)(struct zcnet_port *port);
+	int (*stop)(struct zcnet_port *port);
+	/** The port is stopped. May drop and take the lock again. */
+	void (*destroy)(struct zcnet_port *port);
+	void (*info)(const struct zcnet_port *port, struct zcnet_port_info *info);
+	/** Add one queue's counters to @p stats, and set the gauges. */
+	void (*stats)(const struct zcnet_port *port, enum zcnet_dir dir, uint16_t queue,
+			struct zcnet_queue_stats *stats);
+	void (*stats_clear)(struct zcnet_port *port);
+	/** Queues that carry traffic at present. */
+	uint16_t (*queues_used)(const struct zcnet_port *port);
+	void (*takes)(const struct zcnet_port *port, struct zc_port_takes *takes);
+	/** The queue's page constructor, or NULL when it can't be armed. ethdev only, else NULL */
+	struct zc_ctor *(*ctor)(struct zcnet_port *port, uint16_t queue);
+	/** Make the NIC give back everything it holds of guests: receive buffers and transmits. ethdev only */
+	void (*release)(struct zcnet_port *port);
+	/** Regular work, about every 10 ms. */
+	void (*tick)(struct zcnet_port *port, uint64_t now);
+};
+
+struct zcnet_port {
+	/* data path: constant */
+	const struct zc_port_ops *ops;
+	/* control */
+	char name[ZCNET_NAME_MAX];
+	enum zcnet_port_type type;
+	uint16_t nqueues;
+	bool started;
+	bool zerocopy;
+	void *bound;                     /* connection that uses the port, NULL: none */
+	int8_t worker[ZCNET_QUEUES_MAX]; /* index of the worker that owns a queue, -1: none */
+	TAILQ_ENTRY(zcnet_port) next;
+};
+
+/** Check name and queue count, and that the name is free. 0 or what zc_fail() gave. */
+int zc_port_check(const char *name, uint16_t queues);
+
+/** Enter the port in the list; the caller has filled what is special to it. */
+void zc_port_add(struct zcnet_port *port, const struct zc_port_ops *ops, const char *name,
+		enum zcnet_port_type type, uint16_t queues, bool zerocopy);
+
+/** Take the port out of the list. */
+void zc_port_remove(struct zcnet_port *port);
+
+/** @name Vhost ports only. Lock held. */
+/**@{*/
+struct zc_tx *zc_vhost_tx(struct zcnet_port *port, uint16_t queue);
+
+/** Arm @p queue's buffers on a NIC queue from now on, whenever a guest is there. NULL, 0: no more. */
+void zc_vhost_set_source(struct zcnet_port *port, uint16_t queue, struct zcnet_port *nic,
+		uint16_t nic_queue);
+
+/** What the peer takes; decides with the port's own settings how frames are taken from the guest. */
+void zc_vhost_set_takes(struct zcnet_port *port, const struct zc_port_takes *takes);
+
+/** Copy instead of attaching while the peer recovers. */
+void zc_vhost_set_recover(struct zcnet_port *port, uint16_t queue, bool on);
+/**@}*/
+
+/** ethdev: false while the link is down or the NIC is gone. */
+bool zc_ethdev_link_up(const struct zcnet_port *port);
+
+#endif

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The vhost port: data path, settings, statistics, creation. See vhost.h. */
+#include "vhost.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <rte_cycles.h>
+#include <rte_malloc.h>
+
+#include "../core/control.h"
+#include "../core/error.h"
+#include "../core/export.h"
+#include "../core/quiesce.h"
+#include "host_pool.h"
+
+#define HEADER_BYTES_MAX 256
+/* A frame of 64 KB and its Ethernet header with a VLAN tag. */
+#define FRAME_MAX (65535 + 18)
+
+/* ---- data path ---- */
+
+static uint16_t
+vhost_rx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct vhost_queue *q = vhost_port(port)->queue[queue];
+
+	if (unlikely(!__atomic_load_n(&q->tx_live, __ATOMIC_ACQUIRE)))
+		return 0;
+	return zc_tx_take(&q->tx, pkts, n);
+}
+
+static uint16_t
+vhost_tx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct vhost_queue *q = vhost_port(port)->queue[queue];
+
+	if (likely(__atomic_load_n(&q->rx_live, __ATOMIC_ACQUIRE)))
+		return zc_rx_put(&q->rx, pkts, n);
+	ZC_COUNT(&q->rx.counters, drop_no_guest, n);
+	rte_pktmbuf_free_bulk(pkts, n);
+	return n;
+}
+
+static uint32_t
+vhost_complete(struct zcnet_port *port, uint16_t queue, uint64_t now)
+{
+	struct vhost_queue *q = vhost_port(port)->queue[queue];
+
+	if (likely(__atomic_load_n(&q->tx_live, __ATOMIC_ACQUIRE)) &&
+			q->tx.vq.next_used != q->tx.vq.next_avail)
+		zc_tx_complete(&q->tx, now);
+	return zc_tx_out(&q->tx);
+}
+
+/* ---- what decides how frames are taken ---- */
+
+static enum zc_tx_copy
+copy_of(const struct vhost_port *vp, const struct vhost_queue *q)
+{
+	if (!vp->port.zerocopy || !vp->takes.attached)
+		return ZC_TX_COPY_OFF;
+	return q->recover ? ZC_TX_COPY_RECOVER : ZC_TX_ATTACH;
+}
+
+static void
+apply_limits(struct vhost_port *vp)
+{
+	for (uint16_t i = 0; i < vp->port.nqueues; i++) {
+		struct vhost_queue *q = vp->queue[i];
+
+		q->tx.limits = (struct zc_tx_limits){
+			.threshold = vp->conf.threshold,
+			.frame_max = vp->takes.frame_max,
+			.header_bytes = vp->conf.header_bytes,
+			.out_max = vp->conf.out_max,
+			.segs_max = vp->takes.segs_max,
+			.copy = copy_of(vp, q),
+		};
+		q->rx.full = vp->conf.rx_full;
+	}
+}
+
+struct zc_tx *
+zc_vhost_tx(struct zcnet_port *port, uint16_t queue)
+{
+	return &vhost_port(port)->queue[queue]->tx;
+}
+
+void
+zc_vhost_set_takes(struct zcnet_port *port, const struct zc_port_takes *takes)
+{
+	vhost_port(port)->takes = *takes;
+	apply_limits(vhost_port(port));
+}
+
+void
+zc_vhost_set_recover(struct zcnet_port *port, uint16_t queue, bool on)
+{
+	vhost_port(port)->queue[queue]->recover = on;
+	apply_limits(vhost_port(port));
+}
+
+void
+zc_vhost_set_source(struct zcnet_port *port, uint16_t queue, struct zcnet_port *nic,
+		uint16_t nic_queue)
+{
+	struct vhost_queue *q = vhost_port(port)->queue[queue];
+
+	if (q->nic == nic && q->nic_queue == nic_queue)
+		return;
+	q->nic = nic;
+	q->nic_queue = nic_queue;
+	zc_vhost_bind_sources(vhost_port(port));
+}
+
+static int
+set_guard(const struct zcnet_port *port, const char *what)
+{
+	if (port->type != ZCNET_PORT_VHOST)
+		return zc_fail(ENOTSUP, "port %s: %s is a setting of vhost ports", port->name,
+				what);
+	return 0;
+}
+
+ZC_EXPORT int
+zcnet_port_set_threshold(struct zcnet_port *port, uint32_t bytes)
+{
+	int ret = set_guard(port, "threshold");
+
+	if (ret < 0)
+		return ret;
+	zc_control_lock();
+	vhost_port(port)->conf.threshold = bytes;
+	apply_limits(vhost_port(port));
+	zc_control_unlock();
+	return 0;
+}
+
+ZC_EXPORT int
+zcnet_port_set_header_bytes(struct zcnet_port *port, uint16_t bytes)
+{
+	int ret = set_guard(port, "header-bytes");
+
+	if (ret < 0)
+		return ret;
+	if (bytes > HEADER_BYTES_MAX)
+		return zc_fail(EINVAL, "port %s: header-bytes %u, 0 to %u are possible", port->name,
+				bytes, HEADER_BYTES_MAX);
+	zc_control_lock();
+	vhost_port(port)->conf.header_bytes = bytes;
+	apply_limits(vhost_port(port));
+	zc_control_unlock();
+	return 0;
+}
+
+ZC_EXPORT int
+zcnet_port_set_zerocopy(struct zcnet_port *port, bool on)
+{
+	int ret = set_guard(port, "zerocopy at run time");
+
+	if (ret < 0)
+		return ret;
+	zc_control_lock();
+	port->zerocopy = on;
+	apply_limits(vhost_port(port));
+	zc_vhost_bind_sources(vhost_port(port));
+	zc_control_unlock();
+	return 0;
+}
+
+ZC_EXPORT int
+zcnet_port_set_rx_full(struct zcnet_port *port, enum zcnet_rx_full rx_full)
+{
+	int ret = set_guard(port, "rx-full");
+
+	if (ret < 0)
+		return ret;
+	zc_control_lock();
+	vhost_port(port)->conf.rx_full = rx_full;
+	apply_limits(vhost_port(port));
+	zc_control_unlock();
+	return 0;
+}
+
+/* ---- control calls ---- */
+
+static int
+vhost_start(struct zcnet_port *port)
+{
+	struct vhost_port *vp = vhost_port(port);
+
+	port->started = true;
+	return vp->running ? zc_vhost_guest_up(vp) : 0;
+}
+
+static int
+vhost_stop(struct zcnet_port *port)
+{
+	zc_vhost_guest_down(vhost_port(port));
+	return 0;
+}
+
+static void
+free_queues(struct vhost_port *vp)
+{
+	for (uint16_t i = 0; i < vp->port.nqueues; i++) {
+		struct vhost_queue *q = vp->queue[i];
+
+		if (q == NULL)
+			continue;
+		if (zc_tx_fini(&q->tx))
+			rte_free(q);
+		else
+			ZC_LOG(ERR, "port %s: %u guest buffers of queue %u are still with a NIC; their memory is kept",
+					vp->port.name, zc_tx_out(&q->tx), i);
+	}
+}
+
+static void
+vhost_destroy(struct zcnet_port *port)
+{
+	struct vhost_port *vp = vhost_port(port);
+
+	zc_vhost_unregister(vp);
+	free_queues(vp);
+	zc_vhost_reap_maps(vp);
+	free(vp);
+}
+
+static uint16_t
+vhost_queues_used(const struct zcnet_port *port)
+{
+	const struct vhost_port *vp = vhost_port(port);
+	uint16_t n = 0;
+
+	while (n < port->nqueues && vp->queue[n]->tx_live && vp->queue[n]->rx_live)
+		n++;
+	return n;
+}
+
+static void
+vhost_info(const struct zcnet_port *port, struct zcnet_port_info *info)
+{
+	const struct vhost_port *vp = vhost_port(port);
+
+	info->link_up = vp->map != NULL;
+	info->features = vp->running ? vp->features : 0;
+	snprintf(info->path, sizeof(info->path), "%s", vp->path);
+	info->client = vp->conf.client;
+	info->threshold = vp->conf.threshold;
+	info->header_bytes = vp->conf.header_bytes;
+	info->out_max = vp->conf.out_max;
+	info->rx_full = vp->conf.rx_full;
+	info->ring_size = vp->queue[0]->tx_live ? vp->queue[0]->tx.vq.size : 0;
+	info->zerocopy_tx = copy_of(vp, vp->queue[0]) == ZC_TX_ATTACH;
+	info->zerocopy_rx = vp->queue[0]->rx.ctor != NULL;
+	if (!port->zerocopy)
+		snprintf(info->note, sizeof(info->note), "zero copy is off by configuration");
+	else if (port->bound == NULL)
+		snprintf(info->note, sizeof(info->note), "not bound");
+	else if (vp->queue[0]->recover)
+		snprintf(info->note, sizeof(info->note), "copies while its NIC recovers");
+	else if (!vp->takes.attached)
+		snprintf(info->note, sizeof(info->note),
+				"copies: its peer doesn't send from guest memory");
+}
+
+static void
+vhost_stats(const struct zcnet_port *port, enum zcnet_dir dir, uint16_t queue,
+		struct zcnet_queue_stats *stats)
+{
+	const struct vhost_queue *q = vhost_port(port)->queue[queue];
+	uint32_t undone;
+
+	if (dir == ZCNET_RX) {
+		zc_counters_add_to(&q->tx.counters, stats->counter);
+		stats->enabled = q->tx_live;
+		stats->broken = q->tx_live ? zc_vq_fault_text(q->tx.vq.fault) : NULL;
+		stats->out = zc_tx_out(&q->tx);
+		stats->out_peak = q->tx.out_peak;
+		stats->oldest_us = zc_tx_age(&q->tx, rte_rdtsc()) * 1000000 / rte_get_tsc_hz();
+		return;
+	}
+	zc_counters_add_to(&q->rx.counters, stats->counter);
+	stats->enabled = q->rx_live;
+	stats->broken = q->rx_live ? zc_vq_fault_text(q->rx.vq.fault) : NULL;
+	if (q->rx_live && q->rx.ctor != NULL) {
+		undone = zc_rx_undone(&q->rx);
+		stats->out = q->rx.ctor->armed;
+		stats->holes = undone > stats->out ? undone - stats->out : 0;
+	}
+}
+
+static void
+vhost_stats_clear(struct zcnet_port *port)
+{
+	for (uint16_t i = 0; i < port->nqueues; i++) {
+		struct vhost_queue *q = vhost_port(port)->queue[i];
+
+		zc_counters_clear(&q->tx.counters);
+		zc_counters_clear(&q->rx.counters);
+		q->tx.out_peak = zc_tx_out(&q->tx);
+	}
+}
+
+static void
+vhost_takes(const struct zcnet_port *port, struct zc_port_takes *takes)
+{
+	(void)port;
+	*takes = (struct zc_port_takes){ .attached = true,
+		.segs_max = ZC_TX_SLOTS,
+		.frame_max = FRAME_MAX };
+}
+
+static void
+vhost_tick(struct zcnet_port *port, uint64_t now)
+{
+	(void)now;
+	zc_vhost_reap_maps(vhost_port(port));
+}
+
+static const struct zc_port_ops vhost_ops = {
+	.rx = vhost_rx,
+	.tx = vhost_tx,
+	.complete = vhost_complete,
+	.start = vhost_start,
+	.stop = vhost_stop,
+	.destroy = vhost_destroy,
+	.info = vhost_info,
+	.stats = vhost_stats,
+	.stats_clear = vhost_stats_clear,
+	.queues_used = vhost_queues_used,
+	.takes = vhost_takes,
+	.tick = vhost_tick,
+};
+
+/* ---- creation ---- */
+
+ZC_EXPORT void
+zcnet_vhost_conf_init(struct zcnet_vhost_conf *conf)
+{
+	*conf = (struct zcnet_vhost_conf){
+		.queues = 1,
+		.mergeable = true,
+		.zerocopy = true,
+		.threshold = 256,
+		.out_max = ZC_TX_SLOTS,
+		.rx_full = ZCNET_RX_FULL_DROP,
+	};
+}
+
+static int
+check(const struct zcnet_vhost_conf *conf)
+{
+	int ret = zc_port_check(conf->name, conf->queues);
+
+	if (ret < 0)
+		return ret;
+	if (conf->path == NULL || conf->path[0] == '\0' || strlen(conf->path) >= ZCNET_PATH_MAX)
+		return zc_fail(EINVAL, "port %s: a socket path of 1 to %d bytes is needed",
+				conf->name, ZCNET_PATH_MAX - 1);
+	if (conf->header_bytes > HEADER_BYTES_MAX)
+		return zc_fail(EINVAL, "port %s: header-bytes %u, 0 to %u are possible", conf->name,
+				conf->header_bytes, HEADER_BYTES_MAX);
+	if (conf->out_max < 1 || conf->out_max > ZC_TX_SLOTS)
+		return zc_fail(EINVAL, "port %s: out-max %u, 1 to %u are possible", conf->name,
+				conf->out_max, ZC_TX_SLOTS);
+	return conf->client ? 0 : zc_socket_check(conf);
+}
+
+static void
+copy_conf(struct vhost_port *vp, const struct zcnet_vhost_conf *conf)
+{
+	vp->conf = *conf;
+	snprintf(vp->path, sizeof(vp->path), "%s", conf->path);
+	vp->conf.path = vp->path;
+	vp->conf.name = vp->port.name;
+	if (conf->owner != NULL) {
+		snprintf(vp->owner, sizeof(vp->owner), "%s", conf->owner);
+		vp->conf.owner = vp->owner;
+	}
+	if (conf->group != NULL) {
+		snprintf(vp->group, sizeof(vp->group), "%s", conf->group);
+		vp->conf.group = vp->group;
+	}
+}
+
+static int
+make_queues(struct vhost_port *vp)
+{
+	static unsigned int serial; /* mempools of a deleted port of the same name may live on */
+	struct rte_mempool *mp = zc_host_pool(SOCKET_ID_ANY);
+	char name[RTE_MEMPOOL_NAMESIZE];
+
+	if (mp == NULL)
+		return -rte_errno;
+	serial++;
+	for (uint16_t i = 0; i < vp->port.nqueues; i++) {
+		struct vhost_queue *q = rte_zmalloc("zc_vhost", sizeof(*q), RTE_CACHE_LINE_SIZE);
+		int ret;
+
+		if (q == NULL)
+			return zc_fail(ENOMEM, "port %s: out of memory", vp->port.name);
+		vp->queue[i] = q;
+		q->rx.copy_counter = ZCNET_Q_copy_off;
+		snprintf(name, sizeof(name), "tx_%u_%u", serial, i);
+		ret = zc_tx_init(&q->tx, name, mp, SOCKET_ID_ANY);
+		if (ret < 0)
+			return ret;
+	}
+	apply_limits(vp);
+	return 0;
+}
+
+static struct zcnet_port *
+create(const struct zcnet_vhost_conf *conf)
+{
+	struct vhost_port *vp;
+
+	if (check(conf) < 0)
+		return NULL;
+	vp = calloc(1, sizeof(*vp));
+	if (vp == NULL) {
+		zc_fail(ENOMEM, "port %s: out of memory", conf->name);
+		return NULL;
+	}
+	vp->vid = -1;
+	zc_port_add(&vp->port, &vhost_ops, conf->name, ZCNET_PORT_VHOST, conf->queues,
+			conf->zerocopy);
+	copy_conf(vp, conf);
+	if (make_queues(vp) < 0)
+		goto remove_port;
+	vp->port.started = true;
+	if (zc_vhost_register(vp) < 0)
+		goto remove_port;
+	return &vp->port;
+
+remove_port:
+	zc_port_remove(&vp->port);
+	free_queues(vp);
+	free(vp);
+	return NULL;
+}
+
+ZC_EXPORT struct zcnet_port *
+zcnet_port_vhost_create(const struct zcnet_vhost_conf *conf)
+{
+	struct zcnet_port *port;
+
+	zc_control_lock();
+	port = create(conf);
+	zc_control_unlock();
+	return port;
+}

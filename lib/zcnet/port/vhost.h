@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The vhost port: one guest's virtio-net device. librte_vhost does the socket, zcnet runs the rings.
+ *
+ *   vhost.c        the port: data path, settings, statistics, creation
+ *   vhost_guest.c  a guest comes, goes, changes its rings or its memory: librte_vhost's callbacks
+ *   socket.c       the socket's file
+ */
+#ifndef ZC_PORT_VHOST_H
+#define ZC_PORT_VHOST_H
+
+#include "port.h"
+
+/** A queue pair. Names are the guest's: tx is what it sends. */
+struct vhost_queue {
+	/* control writes, owner reads */
+	bool tx_live;
+	bool rx_live;
+	/* control */
+	bool tx_enabled; /* by the front-end */
+	bool rx_enabled;
+	bool recover;           /* copy while the peer recovers */
+	struct zcnet_port *nic; /* whose queue is to be armed from rx, NULL: none */
+	uint16_t nic_queue;
+	struct zcnet_port *source; /* whose queue is bound: owner of rx.ctor */
+	struct zc_tx tx;
+	struct zc_rx rx;
+} __rte_cache_aligned;
+
+/** A map that buffers may still point into. */
+struct vhost_retired {
+	struct zc_map *map;
+	uint32_t seg[ZCNET_QUEUES_MAX]; /* of each tx, back when seg_back has reached it */
+	struct vhost_retired *next;
+};
+
+struct vhost_port {
+	struct zcnet_port port;
+	/* control */
+	struct zcnet_vhost_conf conf; /* strings point to the copies below */
+	char path[ZCNET_PATH_MAX];
+	char owner[64], group[64];
+	int vid;           /* librte_vhost's number of the guest, -1: none */
+	bool running;      /* between new_device and destroy_device */
+	uint64_t features; /* negotiated */
+	struct zc_map *map;
+	struct vhost_retired *retired;
+	struct zc_port_takes takes;
+	struct vhost_queue *queue[ZCNET_QUEUES_MAX];
+	TAILQ_ENTRY(vhost_port) next;
+};
+
+static inline struct vhost_port *
+vhost_port(const struct zcnet_port *port)
+{
+	return (struct vhost_port *)(uintptr_t)port;
+}
+
+/** Offer or take the connection. 0 or what zc_fail() gave. */
+int zc_vhost_register(struct vhost_port *vp);
+
+/** Close the connection; the guest is told. Drops and takes the control lock. */
+void zc_vhost_unregister(struct vhost_port *vp);
+
+/** @name Take up a guest whose device runs, and let go of it: all buffers back, ring positions stored. */
+/**@{*/
+int zc_vhost_guest_up(struct vhost_port *vp);
+void zc_vhost_guest_down(struct vhost_port *vp);
+/**@}*/
+
+/** Bind constructors of live queues, after the source or the zero-copy setting changed. */
+void zc_vhost_bind_sources(struct vhost_port *vp);
+
+/** Free maps that nothing points into any more. */
+void zc_vhost_reap_maps(struct vhost_port *vp);
+
+/** Remove a socket at @p path that nobody listens on. Anything else there is an error. */
+int zc_socket_remove_stale(const char *port, const char *path);
+
+/** Check that user and group exist. */
+int zc_socket_check(const struct zcnet_vhost_conf *conf);
+
+/** Set owner, group and mode as configured. */
+int zc_socket_own(const struct zcnet_vhost_conf *conf);
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Walking a descriptor chain that a hostile guest wrote.
+ *
+ * Every descriptor is copied once and judged on the copy. The walk is bounded by the number of descriptors the table has, so
+ * a loop ends as a chain that is too long. A buffer may cross from one region into the next when guest addresses go on; it
+ * becomes two pieces.
+ */
+#include "vq.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+/* Descriptors to walk: the ring's own, or an indirect table, which may itself cross regions. */
+struct table {
+	struct zc_vq *vq;
+	uint64_t gpa;                  /* of an indirect table */
+	const struct vring_desc *ring; /* the ring's own, NULL for an indirect table */
+	uint32_t count;
+};
+
+static int
+read_desc(const struct table *table, uint32_t index, struct vring_desc *desc)
+{
+	uint64_t iova;
+	uint8_t *hva;
+
+	if (index >= table->count)
+		return -EINVAL;
+	if (table->ring != NULL) {
+		*desc = zc_vq_desc(table->vq, index);
+		return 0;
+	}
+	hva = zc_vq_translate(table->vq, table->gpa + (uint64_t)index * sizeof(*desc),
+			sizeof(*desc), &iova);
+	if (hva == NULL)
+		return -EINVAL;
+	*desc = *(volatile const struct vring_desc *)hva;
+	return 0;
+}
+
+/* Add the pieces of one buffer. */
+static int
+add_buffer(struct zc_vq *vq, uint64_t gpa, uint32_t len, struct zc_chain *chain)
+{
+	if (len == 0 || len > UINT32_MAX - chain->len)
+		return -EINVAL;
+	chain->len += len;
+	while (len > 0) {
+		const struct zc_region *region = zc_map_region(vq->map, gpa);
+		struct zc_seg *seg = &chain->seg[chain->nseg];
+		uint64_t off, left;
+
+		if (region == NULL)
+			return -EINVAL;
+		if (chain->nseg == ZC_CHAIN_SEGS_MAX)
+			return -E2BIG;
+		off = gpa - region->gpa;
+		left = region->size - off;
+		seg->hva = region->hva + off;
+		seg->iova = region->iova + off;
+		seg->len = len < left ? len : (uint32_t)left;
+		gpa += seg->len;
+		len -= seg->len;
+		chain->nseg++;
+	}
+	return 0;
+}
+
+/* The indirect table that @desc points to. Its WRITE flag means nothing (spec 2.7.5.3.2). */
+static int
+open_indirect(struct table *table, const struct vring_desc *desc)
+{
+	if (!table->vq->indirect || table->ring == NULL || (desc->flags & VRING_DESC_F_NEXT))
+		return -EINVAL;
+	if (desc->len == 0 || desc->len % sizeof(*desc) != 0)
+		return -EINVAL;
+	table->ring = NULL;
+	table->gpa = desc->addr;
+	table->count = desc->len / sizeof(*desc);
+	/* A longer table than anything we walk is as good as ours to its end. */
+	if (table->count > 65536)
+		return -EINVAL;
+	return 0;
+}
+
+int
+zc_vq_chain(struct zc_vq *vq, uint16_t head, bool writable, struct zc_chain *chain)
+{
+	struct table table = { .vq = vq, .ring = vq->desc, .count = vq->size };
+	uint16_t direction = writable ? VRING_DESC_F_WRITE : 0;
+	uint32_t index = head, walked = 0;
+	struct vring_desc desc;
+	int ret;
+
+	chain->len = 0;
+	chain->nseg = 0;
+	for (;;) {
+		/* Spec 2.7.5.3.1: a chain has no more descriptors than the queue. */
+		if (walked++ > vq->size)
+			return -EINVAL;
+		ret = read_desc(&table, index, &desc);
+		if (ret < 0)
+			return ret;
+		if (desc.flags & VRING_DESC_F_INDIRECT) {
+			ret = open_indirect(&table, &desc);
+			if (ret < 0)
+				return ret;
+			index = 0;
+			continue;
+		}
+		if ((desc.flags & VRING_DESC_F_WRITE) != direction)
+			return -EINVAL;
+		ret = add_buffer(vq, desc.addr, desc.len, chain);
+		if (ret < 0)
+			return ret;
+		if (!(desc.flags & VRING_DESC_F_NEXT))
+			return 0;
+		index = desc.next;
+	}
+}
+
+int
+zc_chain_trim(struct zc_chain *chain, uint32_t bytes)
+{
+	uint32_t drop = 0;
+
+	if (bytes > chain->len)
+		return -EINVAL;
+	chain->len -= bytes;
+	while (drop < chain->nseg && bytes >= chain->seg[drop].len)
+		bytes -= chain->seg[drop++].len;
+	if (drop > 0) {
+		chain->nseg -= drop;
+		for (uint32_t i = 0; i < chain->nseg; i++)
+			chain->seg[i] = chain->seg[i + drop];
+	}
+	if (chain->nseg > 0) {
+		chain->seg[0].hva += bytes;
+		chain->seg[0].iova += bytes;
+		chain->seg[0].len -= bytes;
+	}
+	return 0;
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Dispensing guest buffers to a NIC queue, and taking them back. See ctor.h for the rule. */
+#include "ctor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <rte_lcore.h>
+
+#include "../core/error.h"
+#include "rx.h"
+
+static void
+dispense_bounce(struct rte_mbuf *m)
+{
+	struct zc_priv *priv = zc_priv(m);
+
+	m->buf_addr = priv->host_addr;
+	m->buf_iova = priv->host_iova;
+}
+
+static void
+dispense_armed(struct zc_ctor *ctor, struct rte_mbuf *m, const struct zc_seg *seg, uint16_t pos)
+{
+	struct zc_priv *priv = zc_priv(m);
+
+	/* Drivers write behind a headroom; here it is foreign memory, and nobody may use it. */
+	m->buf_addr = seg->hva - RTE_PKTMBUF_HEADROOM;
+	m->buf_iova = seg->iova - RTE_PKTMBUF_HEADROOM;
+	priv->pos = pos;
+	priv->armed = 1 + ctor->gen;
+	ctor->armed++;
+}
+
+static void
+dispense(struct zc_ctor *ctor, struct zc_rx *rx, struct rte_mbuf *m)
+{
+	struct zc_seg seg;
+
+	/* Bounces ahead of us that have no chain yet come first. */
+	while (zc_rx_undone(rx) < ctor->in_nic && zc_rx_take_hole(rx))
+		;
+	if (zc_rx_undone(rx) == ctor->in_nic &&
+			zc_rx_take_armed(rx, ctor->capacity, &seg) == ZC_RX_ARMED)
+		dispense_armed(ctor, m, &seg, rx->vq.next_avail - 1);
+	else
+		dispense_bounce(m);
+}
+
+static int
+ctor_dequeue(struct zc_pool *pool, struct rte_mbuf **obj, unsigned int n)
+{
+	struct zc_ctor *ctor = container_of(pool, struct zc_ctor, pool);
+	struct zc_rx *rx = __atomic_load_n(&ctor->rx, __ATOMIC_ACQUIRE);
+
+	if (unlikely(!rte_ring_empty(ctor->returns)))
+		zc_ctor_collect(ctor);
+	if (unlikely(ctor->nfree < n))
+		return -ENOBUFS;
+	for (unsigned int i = 0; i < n; i++) {
+		struct rte_mbuf *m = ctor->free[--ctor->nfree];
+
+		if (rx != NULL)
+			dispense(ctor, rx, m);
+		else
+			dispense_bounce(m);
+		zc_priv(m)->in_nic = 1;
+		ctor->in_nic++;
+		obj[i] = m;
+	}
+	return 0;
+}
+
+/* An mbuf comes back that was not delivered in place. */
+static void
+take_back(struct zc_ctor *ctor, struct rte_mbuf *m)
+{
+	struct zc_priv *priv = zc_priv(m);
+
+	if (priv->in_nic) {
+		priv->in_nic = 0;
+		ctor->in_nic--;
+	}
+	if (priv->armed) {
+		ctor->armed_old -= priv->armed != 1 + ctor->gen;
+		ctor->armed--;
+		priv->armed = 0;
+		if (ctor->bound != NULL)
+			zc_rx_disarmed(ctor->bound, priv->pos);
+	}
+	m->ol_flags = RTE_MBUF_F_EXTERNAL;
+	ctor->free[ctor->nfree++] = m;
+}
+
+static void
+ctor_enqueue(struct zc_pool *pool, struct rte_mbuf *const *obj, unsigned int n)
+{
+	struct zc_ctor *ctor = container_of(pool, struct zc_ctor, pool);
+
+	if (likely(rte_lcore_id() == ctor->owner)) {
+		for (unsigned int i = 0; i < n; i++)
+			take_back(ctor, obj[i]);
+		return;
+	}
+	/* The ring holds every mbuf of the pool: this can't fail. */
+	rte_ring_mp_enqueue_bulk(ctor->returns, (void *const *)obj, n, NULL);
+}
+
+static unsigned int
+ctor_count(const struct zc_pool *pool)
+{
+	const struct zc_ctor *ctor = container_of(pool, const struct zc_ctor, pool);
+
+	return ctor->nfree > 0 ? ctor->nfree : 1;
+}
+
+static const struct zc_pool_calls ctor_calls = {
+	.dequeue = ctor_dequeue,
+	.enqueue = ctor_enqueue,
+	.count = ctor_count,
+};
+
+int
+zc_ctor_init(struct zc_ctor *ctor, const char *name, uint32_t size, uint16_t capacity, int socket)
+{
+	const struct zc_pool_conf conf = {
+		.name = name,
+		.size = size,
+		.room = RTE_ALIGN_CEIL(RTE_PKTMBUF_HEADROOM + capacity, RTE_CACHE_LINE_SIZE),
+		.capacity = capacity,
+		.socket = socket,
+		.calls = &ctor_calls,
+	};
+	char ring_name[RTE_RING_NAMESIZE];
+	int ret;
+
+	memset(ctor, 0, sizeof(*ctor));
+	ctor->capacity = capacity;
+	ctor->owner = LCORE_ID_ANY - 1;
+	ret = zc_pool_init(&ctor->pool, &conf);
+	if (ret < 0)
+		return ret;
+	snprintf(ring_name, sizeof(ring_name), "%.24s", name);
+	ctor->free = calloc(size, sizeof(ctor->free[0]));
+	ctor->returns = rte_ring_create(ring_name, rte_align32pow2(size + 1), socket,
+			RING_F_SC_DEQ);
+	if (ctor->free == NULL || ctor->returns == NULL) {
+		zc_ctor_fini(ctor);
+		return zc_fail(ENOMEM, "pool %s: out of memory", name);
+	}
+	for (uint32_t i = 0; i < size; i++)
+		ctor->free[ctor->nfree++] = ctor->pool.mbuf[i];
+	return 0;
+}
+
+void
+zc_ctor_fini(struct zc_ctor *ctor)
+{
+	if (ctor->pool.mp == NULL)
+		return;
+	free(ctor->free);
+	rte_ring_free(ctor->returns);
+	zc_pool_fini(&ctor->pool);
+	memset(ctor, 0, sizeof(*ctor));
+}
+
+void
+zc_ctor_received(struct zc_ctor *ctor, struct rte_mbuf **pkts, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		pkts[i]->ol_flags |= RTE_MBUF_F_EXTERNAL;
+		zc_priv(pkts[i])->in_nic = 0;
+	}
+	ctor->in_nic -= n;
+}
+
+void
+zc_ctor_collect(struct zc_ctor *ctor)
+{
+	struct rte_mbuf *m;
+
+	while (rte_ring_sc_dequeue(ctor->returns, (void **)&m) == 0)
+		take_back(ctor, m);
+}

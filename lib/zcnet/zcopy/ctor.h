@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The page constructor of one NIC receive queue: the mempool from which the driver refills its ring.
+ *
+ * While a guest's receive queue is bound to it, mbufs are dispensed that point at the guest's posted buffers ("armed"), so that
+ * the NIC writes frames where the guest wants them. Else, and where no posted buffer fits, they point at the mbuf's own host
+ * buffer (a "bounce").
+ *
+ * Three orders have to agree: avail, arrival, used. The NIC takes buffers first-in first-out, so it is enough that the number of
+ * mbufs with the NIC equals the number of posted chains taken and not yet filled; the oldest frame then belongs to the
+ * oldest such chain. An armed mbuf adds one to both sides. When the sides differ:
+ *
+ *   more chains than mbufs   an armed buffer came back without a frame for this guest: its chain is a hole.
+ *                            A bounce is dispensed for it and takes no chain.
+ *   more mbufs than chains   bounces were dispensed when the guest had nothing posted.
+ *                            Chains are taken as their holes before anything more is armed.
+ *
+ * How frames are placed when they arrive is in rx.c. Only for drivers that receive first-in first-out (port/driver.c).
+ */
+#ifndef ZC_ZCOPY_CTOR_H
+#define ZC_ZCOPY_CTOR_H
+
+#include <stdint.h>
+
+#include <rte_ring.h>
+
+#include "pool.h"
+
+struct zc_rx;
+
+/** Generations of a guest's map that armed buffers can be told apart by. */
+#define ZC_CTOR_GENS 100
+
+struct zc_ctor {
+	/* control while the queue is not polled, else constant */
+	struct zc_rx *rx; /* guest queue to arm from, NULL: host buffers only; read by the owner at each refill */
+	struct zc_rx *bound; /* guest queue whose buffers may be armed still; equals rx but while that is suspended */
+	unsigned int owner; /* lcore that polls the NIC queue */
+	uint16_t capacity;  /* bytes the NIC may write into one buffer */
+	/* owner */
+	uint32_t in_nic;    /* mbufs with the driver */
+	uint32_t armed;     /* mbufs that point at guest buffers, with the driver or received */
+	uint32_t armed_old; /* of these, the ones armed from an older map */
+	uint8_t gen;        /* of the guest's map */
+	uint32_t nfree;
+	struct rte_mbuf **free; /* [pool.size], last in first out */
+	struct zc_pool pool;
+	/* any lcore: mbufs freed elsewhere than on the owner */
+	struct rte_ring *returns;
+};
+
+/**
+ * Create the constructor of a NIC queue. Runs on: control threads.
+ *
+ * @param size     mbufs: descriptors of the queue, plus what can be under way
+ * @param capacity bytes the NIC may write into one buffer, at most 65535 - RTE_PKTMBUF_HEADROOM
+ */
+int zc_ctor_init(struct zc_ctor *ctor, const char *name, uint32_t size, uint16_t capacity,
+		int socket);
+
+/** Free it. The driver must have given everything back. A zeroed constructor is accepted. */
+void zc_ctor_fini(struct zc_ctor *ctor);
+
+/**
+ * Account for a receive burst, before anything else looks at its frames: most drivers clear RTE_MBUF_F_EXTERNAL, and a clone
+ * of an mbuf that lost it would write a reference count into guest memory.
+ *
+ * Runs on: the owner.
+ */
+void zc_ctor_received(struct zc_ctor *ctor, struct rte_mbuf **pkts, uint16_t n);
+
+/** Give a received mbuf straight back, without rte_mempool between. Runs on: the owner. */
+static inline void
+zc_ctor_recycle(struct zc_ctor *ctor, struct rte_mbuf *m)
+{
+	ctor->free[ctor->nfree++] = m;
+}
+
+/** Take in mbufs that other lcores freed. Runs on: the owner; control while the queue is not polled. */
+void zc_ctor_collect(struct zc_ctor *ctor);
+
+#endif

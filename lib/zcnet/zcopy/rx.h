@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Frames into a guest.
+ *
+ * A frame goes to the oldest posted chain that has been taken and not filled. When it already lies there, because the NIC wrote
+ * it there, only the virtio-net header is missing. Otherwise it is copied: into the hole at that position, or into chains
+ * taken from the ring now.
+ *
+ *      next_used           fill                    next_avail
+ *          | filled, to be   | armed buffers and       |
+ *          | published       | holes, in avail order   |
+ */
+#ifndef ZC_ZCOPY_RX_H
+#define ZC_ZCOPY_RX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_mbuf.h>
+
+#include <zcnet/stats.h>
+
+#include "../core/counters.h"
+#include "../vq/vq.h"
+
+struct zc_ctor;
+
+struct zc_rx {
+	/* owner */
+	struct zc_vq vq;
+	uint8_t **hdr; /* [vq.size]: virtio-net header of the buffer armed at a position, NULL: a hole */
+	uint16_t fill; /* next position to fill */
+	bool fault_counted;
+	bool mergeable;
+	struct zc_counters counters;
+	/* control, constant while the queue is live */
+	struct zc_ctor *ctor; /* of the NIC queue that is armed from here, NULL: none */
+	uint8_t copy_counter; /* enum zcnet_queue_counter: why frames that aren't from ctor are copied */
+	/* control */
+	uint8_t full; /* enum zcnet_rx_full */
+};
+
+/** Begin and end serving a guest's ring. Runs on: control, not live. */
+int zc_rx_attach(struct zc_rx *rx, const struct zc_vq_conf *conf, bool mergeable);
+void zc_rx_detach(struct zc_rx *rx);
+
+/**
+ * Put frames into the guest, publish, and notify at most once.
+ *
+ * Runs on: the owner. Never blocks.
+ *
+ * @return frames consumed, 0..n: delivered, or dropped and counted. Fewer than n only with ZCNET_RX_FULL_WAIT when the guest
+ *   has no buffers; the rest stays the caller's.
+ */
+uint16_t zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n);
+
+/** Chains taken from the ring and not filled: armed buffers and holes. */
+static inline uint16_t
+zc_rx_undone(const struct zc_rx *rx)
+{
+	return rx->vq.next_avail - rx->fill;
+}
+
+/** Put every chain that isn't filled back to the posted ones. Nothing may be armed. Runs on: control, not live. */
+void zc_rx_rewind(struct zc_rx *rx);
+
+/** @name For the page constructor. Runs on: the owner. */
+/**@{*/
+enum zc_rx_take {
+	ZC_RX_NONE,  /* nothing posted */
+	ZC_RX_HOLE,  /* taken, can't be armed */
+	ZC_RX_ARMED, /* taken; the NIC may write where the seg says */
+};
+
+/** Take the next posted chain to be armed with a buffer of @p capacity bytes. */
+enum zc_rx_take zc_rx_take_armed(struct zc_rx *rx, uint32_t capacity, struct zc_seg *seg);
+
+/** Take the next posted chain as a hole. False: nothing posted. */
+bool zc_rx_take_hole(struct zc_rx *rx);
+
+/** The buffer armed at @p pos came back: it is a hole now. */
+static inline void
+zc_rx_disarmed(struct zc_rx *rx, uint16_t pos)
+{
+	rx->hdr[pos & rx->vq.mask] = NULL;
+}
+/**@}*/
+
+#endif

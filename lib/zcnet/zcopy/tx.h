@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Frames out of a guest.
+ *
+ * zc_tx_take() turns posted chains into mbufs. A short frame is copied into a host mbuf; the payload of a longer one is
+ * attached to segment slots: mbufs of a pool of our own that are taken in turn and come back by being freed, on whichever
+ * lcore. zc_tx_complete() publishes the chains whose segments are all back.
+ *
+ *   segments    seg_back ............. seg_head         count up for ever, slot = number & (ZC_TX_SLOTS - 1)
+ *                  |  out, with the NIC   |
+ *   window      next_used ............ next_avail       each position knows the segment number it waits for
+ *
+ * Segments are used in turn, so a slot can only be used again after its mbuf came back: a late free can't hit a slot that is
+ * in use again. Copied chains wait for nothing but the chains before them: used entries are in avail order.
+ */
+#ifndef ZC_ZCOPY_TX_H
+#define ZC_ZCOPY_TX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_mbuf.h>
+
+#include "../core/counters.h"
+#include "../vq/vq.h"
+#include "pool.h"
+
+/** Segment slots of a queue: the most guest buffers that can be out. */
+#define ZC_TX_SLOTS 1024
+/** Host mbufs fetched from the copy pool at a time. */
+#define ZC_TX_SPARE 32
+/** Bytes after which a burst ends, so that one queue's jumbo frames don't hold up the others on its worker. */
+#define ZC_TX_BURST_BYTES (256 * 1024)
+
+/** Why payload is copied whatever its length. */
+enum zc_tx_copy {
+	ZC_TX_ATTACH,       /* it isn't */
+	ZC_TX_COPY_OFF,     /* this port or its peer doesn't do zero copy */
+	ZC_TX_COPY_RECOVER, /* the peer NIC stalled or lost its link */
+};
+
+/** What the peer takes, and how this queue is set. Control writes single fields at any time; the owner reads each once. */
+struct zc_tx_limits {
+	uint32_t threshold;    /* bytes; shorter frames are copied */
+	uint32_t frame_max;    /* bytes of the longest frame the peer takes */
+	uint16_t header_bytes; /* bytes copied in front of attached payload */
+	uint16_t out_max;      /* segments out at a time, 1..ZC_TX_SLOTS */
+	uint16_t segs_max;     /* segments of one frame the peer takes, at least 1 */
+	uint8_t copy;          /* enum zc_tx_copy */
+};
+
+struct zc_tx {
+	/* owner */
+	struct zc_vq vq;
+	uint32_t *seg_end; /* [vq.size]: the chain at a position is done when seg_back has reached this */
+	uint32_t seg_head; /* next segment to attach */
+	uint32_t seg_back; /* segments before this one are back in the pool */
+	uint32_t out_peak; /* control may lower */
+	uint32_t mark_seg; /* segment that the age is told by, and when it was already out */
+	uint64_t mark_tsc;
+	bool fault_counted;
+	uint16_t nspare;
+	struct rte_mbuf *spare[ZC_TX_SPARE];
+	struct zc_counters counters;
+	/* control, constant while the queue is live */
+	struct rte_mempool *copy_mp;
+	struct rte_mbuf **slot; /* [ZC_TX_SLOTS] */
+	struct zc_pool pool;
+	/* control */
+	struct zc_tx_limits limits;
+	/* any lcore sets with release order when a segment comes back, the owner clears */
+	uint8_t back[ZC_TX_SLOTS] __rte_cache_aligned;
+};
+
+/**
+ * Create the slots of a queue, for the lifetime of the port. Runs on: control threads.
+ *
+ * @param copy_mp host mbufs for copies; outlives the queue
+ */
+int zc_tx_init(struct zc_tx *tx, const char *name, struct rte_mempool *copy_mp, int socket);
+
+/** False when segments are still out: nothing was freed then. */
+bool zc_tx_fini(struct zc_tx *tx);
+
+/** Begin and end serving a guest's ring. Segments of an earlier guest may still be out. Runs on: control, not live. */
+int zc_tx_attach(struct zc_tx *tx, const struct zc_vq_conf *conf);
+void zc_tx_detach(struct zc_tx *tx);
+
+/**
+ * Take frames the guest has queued.
+ *
+ * Each mbuf points into guest memory or is a copy. The guest gets the buffer back after the last reference is dropped, on
+ * whichever lcore that happens, and the owner's next zc_tx_complete().
+ *
+ * Runs on: the owner. Never blocks.
+ *
+ * @return frames taken, 0..n. A malformed chain is a counted drop, not an error.
+ */
+uint16_t zc_tx_take(struct zc_tx *tx, struct rte_mbuf **pkts, uint16_t n);
+
+/**
+ * Publish what is done, and notify the guest at most once.
+ *
+ * Runs on: the owner; control while the queue is not live.
+ *
+ * @param now TSC, for the age of the oldest buffer
+ */
+void zc_tx_complete(struct zc_tx *tx, uint64_t now);
+
+/** Guest buffers out. Exact for the owner, recent for others. */
+static inline uint32_t
+zc_tx_out(const struct zc_tx *tx)
+{
+	return __atomic_load_n(&tx->seg_head, __ATOMIC_RELAXED) -
+			__atomic_load_n(&tx->seg_back, __ATOMIC_RELAXED);
+}
+
+/** TSC cycles for which the oldest buffer has been out at least; 0 when none is out. */
+uint64_t zc_tx_age(const struct zc_tx *tx, uint64_t now);
+
+#endif

@@ -34,7 +34,7 @@ void *gmem_va(const struct gmem *mem, uint64_t gpa, uint64_t len);
 /** Guest-physical address of @p va, which must lie in a region. */
 uint64_t gmem_gpa(const struct gmem *mem, const void *va);
 
-/** A guest-physical address that belongs to no region, with nothing for at least a page after it. */
+/** A guest-physical address in no region, with nothing for at least a page after it. */
 uint64_t gmem_hole(const struct gmem *mem);
 
 /** Guest-physical address right after a region that no other region continues. */

@@ -40,7 +40,7 @@ hostile_kind(enum hostile_move move)
 	return info[move].kind;
 }
 
-/* A chain of header and DATA_BYTES in two buffers, to be bent; buf[] may differ from the good one. */
+/* Header and DATA_BYTES in two buffers, to be bent before or after they are posted. */
 struct bend {
 	struct gqueue *q;
 	int slot;

@@ -70,7 +70,7 @@ const char *hostile_text(enum hostile_move move);
 enum hostile_kind hostile_kind(enum hostile_move move);
 
 /**
- * Add the move to a queue. The caller publishes, except after the AVAIL moves, which are out at once.
+ * Add the move to a queue. The caller publishes; the AVAIL moves are out at once.
  *
  * @return id of the chain, or the error of gqueue_post_raw(); -ENOTSUP when the queue lacks what
  *         the move needs: indirect descriptors, or two regions that touch

@@ -130,7 +130,7 @@ device_deliver(struct device *dev, const uint8_t *frame, uint32_t len)
 	static uint8_t bytes[FRAME_ROOM + 12];
 	uint32_t left = len + dev->q->hdr_len, at = 0;
 	const struct drv_ring *r = &dev->q->ring;
-	struct chain c, first;
+	struct chain c, first = { .n = 0 };
 	unsigned int n = 0;
 
 	memcpy(bytes + dev->q->hdr_len, frame, len);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Figures made of counters: shares, means. Shell and telemetry show the same ones. */
+#ifndef APP_FIGURES_H
+#define APP_FIGURES_H
+
+#include <zcnet/zcnet.h>
+
+/** Sum of the counters whose names begin with @p prefix: "drop_", "copy_". */
+uint64_t app_counter_sum(const struct zcnet_queue_stats *stats, const char *prefix);
+
+/** Frames offered: moved and dropped. */
+uint64_t app_frames_offered(const struct zcnet_queue_stats *stats);
+
+/** @p part of @p whole in millionths, 0 of nothing. */
+uint64_t app_ppm(uint64_t part, uint64_t whole);
+
+/** @p part a @p whole, rounded, 0 of nothing. */
+uint64_t app_mean(uint64_t part, uint64_t whole);
+
+/** "99.98", "-" of nothing: a share in percent, for a column. 100 is exact, and so is 0. */
+const char *app_percent(uint64_t part, uint64_t whole, char text[static 16]);
+
+/** "vhost", "ethdev" */
+const char *app_type_name(enum zcnet_port_type type);
+
+/** "rx", "tx" */
+const char *app_dir_name(enum zcnet_dir dir);
+
+/** "drop", "wait" */
+const char *app_rx_full_name(enum zcnet_rx_full rx_full);
+
+#endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The page constructor as DPDK sees it: a mempool ops driver. All it does is forward; taking a buffer from a guest and giving
- * one back are in zcopy/.
+ * The page constructor as DPDK sees it: a mempool ops driver. All it does is forward; taking a
+ * buffer from a guest and giving one back are in zcopy/.
  */
 #include "zcnet_mempool_guest.h"
 

@@ -10,8 +10,9 @@ extern "C" {
 /**
  * Register the mempool ops "zcnet_guest". Once, after rte_eal_init(); a second call does nothing.
  *
- * Not done by a constructor: mempool ops are numbered in order of registration, and a number that shifts breaks secondary
- * processes that were built without this driver, such as dpdk-dumpcap.
+ * Not done by a constructor: mempool ops are numbered in order of registration, and a number
+ * that shifts breaks secondary processes that were built without this driver, such as dpdk-
+ * dumpcap.
  *
  * @return 0, or -ENOSPC when the process has RTE_MEMPOOL_MAX_OPS_IDX ops already
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Counters of one direction of one queue. Only the owner lcore adds; control reads, and clears by remembering a base, so
- * that the owner's line is never written by anybody else.
+ * Counters of one direction of one queue. Only the owner lcore adds; control reads, and clears
+ * by remembering a base, so that the owner's line is never written by anybody else.
  */
 #ifndef ZC_CORE_COUNTERS_H
 #define ZC_CORE_COUNTERS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One error style: zc_fail() keeps the sentence for the caller, logs it, and gives back the negative errno, so that
- * "return zc_fail(EINVAL, ...)" is the whole error path.
+ * One error style: zc_fail() keeps the sentence for the caller, logs it, and gives back the
+ * negative errno, so that "return zc_fail(EINVAL, ...)" is the whole error path.
  */
 #ifndef ZC_CORE_ERROR_H
 #define ZC_CORE_ERROR_H

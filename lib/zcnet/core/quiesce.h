@@ -2,8 +2,9 @@
 /*
  * Publish and quiesce: how control threads take something away from polling workers.
  *
- * Control stores the new state with release order (a NULL pointer, a cleared flag), calls zc_quiesce_wait(), and from then
- * on no worker still uses the old state. Workers report once a turn, when they hold no pointer into control's objects.
+ * Control stores the new state with release order (a NULL pointer, a cleared flag), calls
+ * zc_quiesce_wait(), and from then on no worker still uses the old state. Workers report once a
+ * turn, when they hold no pointer into control's objects.
  */
 #ifndef ZC_CORE_QUIESCE_H
 #define ZC_CORE_QUIESCE_H
@@ -21,7 +22,10 @@ void zc_quiesce_offline(unsigned int id);
 /** Runs on: the worker, between turns. */
 void zc_quiesce_report(unsigned int id);
 
-/** Runs on: control threads. Returns when every online worker has reported since the call; bounded by one turn. */
+/**
+ * Runs on: control threads. Returns when every online worker has reported since the call;
+ * bounded by one turn.
+ */
 void zc_quiesce_wait(void);
 
 #endif

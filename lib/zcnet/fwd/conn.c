@@ -2,10 +2,11 @@
 /*
  * Cross-connects.
  *
- * Used entries are published in avail order, so one buffer that a NIC keeps would stop its guest's queue. The answer, for a
- * guest bound to a NIC: when the oldest buffer has been out for STALL_MS, or the link goes down, the NIC is stopped and started,
- * which gives every buffer back; the guest's frames are copied from then on, and attached again after the NIC has been well
- * for CLEAN_MS.
+ * Used entries are published in avail order, so one buffer that a NIC keeps would stop its
+ * guest's queue. The answer, for a guest bound to a NIC: when the oldest buffer has been out
+ * for STALL_MS, or the link goes down, the NIC is stopped and started, which gives every buffer
+ * back; the guest's frames are copied from then on, and attached again after the NIC has been
+ * well for CLEAN_MS.
  */
 #include "conn.h"
 
@@ -57,7 +58,10 @@ add_stream(struct zcnet_conn *conn, struct zcnet_port *src, uint16_t src_queue,
 	stream->group = group;
 }
 
-/* A guest's buffers are armed on the NIC queue of the same number, unless several NIC queues feed one guest queue. */
+/*
+ * A guest's buffers are armed on the NIC queue of the same number, unless several NIC queues
+ * feed one guest queue.
+ */
 static void
 choose_sources(struct zcnet_port *guest, struct zcnet_port *nic, uint16_t pairs)
 {

@@ -30,8 +30,8 @@ struct zcnet_conn {
 };
 
 /**
- * Lay the streams out again after queues came or went: queue i goes with queue i, modulo the smaller side.
- * No worker has any of them.
+ * Lay the streams out again after queues came or went: queue i goes with queue i, modulo the
+ * smaller side. No worker has any of them.
  */
 void zc_conn_layout(struct zcnet_conn *conn);
 

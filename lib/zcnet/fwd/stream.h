@@ -2,8 +2,9 @@
 /*
  * A stream: everything that comes in on one (port, queue) goes out on another. What workers poll.
  *
- * Frames that the destination doesn't take now stay in the stream, and nothing more is taken from the source until they are
- * gone: a full NIC slows its guest down instead of losing its frames.
+ * Frames that the destination doesn't take now stay in the stream, and nothing more is taken
+ * from the source until they are gone: a full NIC slows its guest down instead of losing its
+ * frames.
  */
 #ifndef ZC_FWD_STREAM_H
 #define ZC_FWD_STREAM_H
@@ -16,7 +17,8 @@ struct zc_stream {
 	/* constant while a worker has it */
 	struct zcnet_port *src, *dst;
 	uint16_t src_queue, dst_queue;
-	uint16_t group; /* streams of one connection and group share (port, queue)s: one worker has them all */
+	/* streams of one connection and group share (port, queue)s: one worker has them all */
+	uint16_t group;
 	/* owner; control while no worker has it */
 	uint16_t npending;
 	uint64_t reap_tsc; /* last time the NIC was asked for finished transmits */

@@ -22,7 +22,10 @@ struct zc_mapping {
 	uint64_t offset;
 };
 
-/* Alignment that mmap and munmap of the file want: the huge page size on hugetlbfs, else the page size. */
+/*
+ * Alignment that mmap and munmap of the file want: the huge page size on hugetlbfs, else the
+ * page size.
+ */
 static size_t
 block_size(const struct stat *st)
 {
@@ -42,7 +45,7 @@ mapping_create(const struct zc_region_desc *desc)
 	}
 	if (desc->offset > UINT64_MAX - desc->size ||
 			(S_ISREG(st.st_mode) && desc->offset + desc->size > (uint64_t)st.st_size)) {
-		zc_fail(EINVAL, "guest memory: region of %#jx bytes at offset %#jx exceeds its file of %#jx bytes",
+		zc_fail(EINVAL, "guest memory: %#jx bytes at %#jx exceed a file of %#jx",
 				(uintmax_t)desc->size, (uintmax_t)desc->offset,
 				(uintmax_t)st.st_size);
 		return NULL;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest's memory as zcnet sees it: regions mapped by zcnet itself from the front-end's file descriptors.
+ * A guest's memory as zcnet sees it: regions mapped by zcnet itself from the front-end's file
+ * descriptors.
  *
- * A map never changes. A new memory table is a new map; regions that both have (same file, offset, length and guest
- * address) share one mapping. Whoever points into guest memory holds a reference, so a mapping can't vanish under a DMA.
+ * A map never changes. A new memory table is a new map; regions that both have (same file,
+ * offset, length and guest address) share one mapping. Whoever points into guest memory holds a
+ * reference, so a mapping can't vanish under a DMA.
  */
 #ifndef ZC_GUEST_MAP_H
 #define ZC_GUEST_MAP_H
@@ -47,12 +49,16 @@ struct zc_map {
  *
  * @param desc   regions; the descriptors stay the caller's
  * @param prev   map to share unchanged regions with, or NULL
- * @return the map with one reference, or NULL with rte_errno EINVAL (overlap, wrap, bad count or size) or mmap's
+ * @return the map with one reference, or NULL with rte_errno EINVAL (overlap, wrap, bad count
+ *   or size) or mmap's
  */
 struct zc_map *zc_map_create(const struct zc_region_desc *desc, unsigned int n,
 		const struct zc_map *prev);
 
-/** A map over plain memory, for tests and for applications that bring their own. The memory stays the caller's. */
+/**
+ * A map over plain memory, for tests and for applications that bring their own. The memory
+ * stays the caller's.
+ */
 struct zc_map *zc_map_create_plain(const struct zc_region *region, unsigned int n);
 
 /** References may be taken and dropped on any control thread. NULL is accepted. */

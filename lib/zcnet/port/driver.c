@@ -8,8 +8,9 @@
 static const struct zc_driver drivers[] = {
 	{
 			/*
-		 * drivers/net/tap/rte_eth_tap.c: tx writev()s and frees in the burst (tap_write_mbufs, 590). rx keeps a chain of
-		 * mbufs and puts new ones at its head (pmd_rx_burst, 480-486): in order only with one descriptor. Without
+		 * drivers/net/tap/rte_eth_tap.c: tx writev()s and frees in the burst
+		 * (tap_write_mbufs, 590). rx keeps a chain of mbufs and puts new ones at its
+		 * head (pmd_rx_burst, 480-486): in order only with one descriptor. Without
 		 * RX_OFFLOAD_SCATTER one iovec takes the frame (446).
 		 */
 			.name = "net_tap",
@@ -20,7 +21,10 @@ static const struct zc_driver drivers[] = {
 			.rx_desc = 1,
 	},
 	{
-			/* drivers/net/null/rte_eth_null.c: eth_null_tx frees in the burst (192), eth_null_rx allocates in it (93). */
+			/*
+			 * drivers/net/null/rte_eth_null.c: eth_null_tx frees in the burst
+			 * (192), eth_null_rx allocates in it (93).
+			 */
 			.name = "net_null",
 			.tx_attach = true,
 			.rx_arm = true,
@@ -29,8 +33,9 @@ static const struct zc_driver drivers[] = {
 	},
 	{
 			/*
-		 * drivers/net/af_packet/rte_eth_af_packet.c: eth_af_packet_tx copies every segment to the kernel's ring and frees
-		 * (251-262); eth_af_packet_rx allocates one mbuf a frame and copies (136-155).
+		 * drivers/net/af_packet/rte_eth_af_packet.c: eth_af_packet_tx copies every
+		 * segment to the kernel's ring and frees (251-262); eth_af_packet_rx allocates
+		 * one mbuf a frame and copies (136-155).
 		 */
 			.name = "net_af_packet",
 			.tx_attach = true,
@@ -40,8 +45,9 @@ static const struct zc_driver drivers[] = {
 	},
 	{
 			/*
-		 * drivers/net/ring/rte_eth_ring.c: mbufs are handed over as they are and come back when the other side frees them;
-		 * stopping returns nothing. What it receives lies in whatever the other side sent.
+		 * drivers/net/ring/rte_eth_ring.c: mbufs are handed over as they are and come
+		 * back when the other side frees them; stopping returns nothing. What it
+		 * receives lies in whatever the other side sent.
 		 */
 			.name = "net_ring",
 			.tx_attach = true,

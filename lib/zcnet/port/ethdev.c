@@ -2,9 +2,10 @@
 /*
  * The ethdev port: a NIC behind any DPDK driver.
  *
- * Every receive queue of a driver that can be armed is filled from a page constructor of its own; it dispenses host buffers
- * until a guest is bound to it. Other drivers get an ordinary mempool. Events of the NIC only set bits here; tick() acts on
- * them, because a driver may wait for its interrupt handler while control holds the lock.
+ * Every receive queue of a driver that can be armed is filled from a page constructor of its
+ * own; it dispenses host buffers until a guest is bound to it. Other drivers get an ordinary
+ * mempool. Events of the NIC only set bits here; tick() acts on them, because a driver may wait
+ * for its interrupt handler while control holds the lock.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -27,7 +28,10 @@
 /* Fewer than a guest's 256, so that posted buffers outnumber the NIC's. */
 #define ZC_RX_DESC 128
 #define ZC_TX_DESC 512
-/* Mbufs of a constructor beyond the NIC's ring: bursts under way, and frames queued at a slower NIC. */
+/*
+ * Mbufs of a constructor beyond the NIC's ring: bursts under way, and frames queued at a slower
+ * NIC.
+ */
 #define ZC_CTOR_EXTRA 1024
 #define ZC_CTOR_EXTRA_JUMBO 256
 #define LINK_POLL_MS 100
@@ -344,7 +348,10 @@ ethdev_stop(struct zcnet_port *port)
 	return 0;
 }
 
-/* Stop frees what drivers hold, but tap keeps its receive buffers until the queue is set up anew; so do that for all. */
+/*
+ * Stop frees what drivers hold, but tap keeps its receive buffers until the queue is set up
+ * anew; so do that for all.
+ */
 static void
 ethdev_release(struct zcnet_port *port)
 {
@@ -551,8 +558,7 @@ find_device(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 	if (ret == 0)
 		ret = rte_eth_dev_get_port_by_name(name, &ep->port_id);
 	if (ret < 0)
-		return zc_fail(ENODEV,
-				"port %s: no device '%s': give EAL -a or --vdev for it, or devargs that can be probed",
+		return zc_fail(ENODEV, "port %s: no device '%s': try EAL -a or --vdev, or devargs",
 				conf->name, conf->device);
 	ep->probed = true;
 	return 0;

@@ -26,8 +26,7 @@ zc_host_pool(int socket)
 	pool[node] = rte_pktmbuf_pool_create(name, HOST_MBUFS, HOST_CACHE, 0,
 			RTE_MBUF_DEFAULT_BUF_SIZE, socket);
 	if (pool[node] == NULL)
-		zc_fail(rte_errno,
-				"%u host buffers on NUMA node %u: %s; give EAL more memory (-m, --socket-mem)",
+		zc_fail(rte_errno, "%u host buffers on node %u: %s; give EAL more memory (-m)",
 				HOST_MBUFS, node, rte_strerror(rte_errno));
 	return pool[node];
 }

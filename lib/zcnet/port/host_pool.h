@@ -5,7 +5,10 @@
 
 #include <rte_mempool.h>
 
-/** The pool of @p socket, created at the first call; NULL with rte_errno. Runs on: control threads. */
+/**
+ * The pool of @p socket, created at the first call; NULL with rte_errno. Runs on: control
+ * threads.
+ */
 struct rte_mempool *zc_host_pool(int socket);
 
 /** Free all of them. No mbuf may be out. */

@@ -2,9 +2,10 @@
 /*
  * One interface over guests and NICs: bursts of mbufs in and out of (port, queue).
  *
- * The four data-path calls run on the lcore that owns the queue, and may be called whatever state the port is in: a queue that
- * isn't live gives nothing, and counts what it is given as dropped. Control takes a queue away by clearing its live flag
- * and waiting with zc_quiesce_wait().
+ * The four data-path calls run on the lcore that owns the queue, and may be called whatever
+ * state the port is in: a queue that isn't live gives nothing, and counts what it is given as
+ * dropped. Control takes a queue away by clearing its live flag and waiting with
+ * zc_quiesce_wait().
  */
 #ifndef ZC_PORT_PORT_H
 #define ZC_PORT_PORT_H
@@ -39,7 +40,10 @@ struct zc_port_ops {
 	uint16_t (*rx)(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
 	/** Send. @return frames consumed; the rest stays the caller's, who tries again */
 	uint16_t (*tx)(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
-	/** Give back to the guest what is done. @return guest buffers still out. NULL: nothing to do */
+	/**
+	 * Give back to the guest what is done. @return guest buffers still out. NULL: nothing
+	 * to do
+	 */
 	uint32_t (*complete)(struct zcnet_port *port, uint16_t queue, uint64_t now);
 	/** Ask the NIC for finished transmits. NULL: nothing to ask */
 	void (*reap)(struct zcnet_port *port, uint16_t queue);
@@ -60,7 +64,10 @@ struct zc_port_ops {
 	void (*takes)(const struct zcnet_port *port, struct zc_port_takes *takes);
 	/** The queue's page constructor, or NULL when it can't be armed. ethdev only, else NULL */
 	struct zc_ctor *(*ctor)(struct zcnet_port *port, uint16_t queue);
-	/** Make the NIC give back everything it holds of guests: receive buffers and transmits. ethdev only */
+	/**
+	 * Make the NIC give back everything it holds of guests: receive buffers and transmits.
+	 * ethdev only
+	 */
 	void (*release)(struct zcnet_port *port);
 	/** Regular work, about every 10 ms. */
 	void (*tick)(struct zcnet_port *port, uint64_t now);
@@ -94,11 +101,17 @@ void zc_port_remove(struct zcnet_port *port);
 /**@{*/
 struct zc_tx *zc_vhost_tx(struct zcnet_port *port, uint16_t queue);
 
-/** Arm @p queue's buffers on a NIC queue from now on, whenever a guest is there. NULL, 0: no more. */
+/**
+ * Arm @p queue's buffers on a NIC queue from now on, whenever a guest is there. NULL, 0: no
+ * more.
+ */
 void zc_vhost_set_source(struct zcnet_port *port, uint16_t queue, struct zcnet_port *nic,
 		uint16_t nic_queue);
 
-/** What the peer takes; decides with the port's own settings how frames are taken from the guest. */
+/**
+ * What the peer takes; decides with the port's own settings how frames are taken from the
+ * guest.
+ */
 void zc_vhost_set_takes(struct zcnet_port *port, const struct zc_port_takes *takes);
 
 /** Copy instead of attaching while the peer recovers. */

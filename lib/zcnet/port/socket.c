@@ -40,7 +40,7 @@ zc_socket_remove_stale(const char *port, const char *path)
 				zc_fail(errno, "port %s: %s: %s", port, path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
 		return zc_fail(EEXIST,
-				"port %s: %s exists and is not a socket: remove it or choose another path",
+				"port %s: %s is not a socket: remove it, or choose another path",
 				port, path);
 	if (try_connect(path) != ECONNREFUSED)
 		return zc_fail(EADDRINUSE,

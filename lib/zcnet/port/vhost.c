@@ -213,7 +213,7 @@ free_queues(struct vhost_port *vp)
 		if (zc_tx_fini(&q->tx))
 			rte_free(q);
 		else
-			ZC_LOG(ERR, "port %s: %u guest buffers of queue %u are still with a NIC; their memory is kept",
+			ZC_LOG(ERR, "port %s: %u buffers of queue %u are still out: memory kept",
 					vp->port.name, zc_tx_out(&q->tx), i);
 	}
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The vhost port: one guest's virtio-net device. librte_vhost does the socket, zcnet runs the rings.
+ * The vhost port: one guest's virtio-net device. librte_vhost does the socket, zcnet runs the
+ * rings.
  *
  *   vhost.c        the port: data path, settings, statistics, creation
  *   vhost_guest.c  a guest comes, goes, changes its rings or its memory: librte_vhost's callbacks
@@ -62,7 +63,10 @@ int zc_vhost_register(struct vhost_port *vp);
 /** Close the connection; the guest is told. Drops and takes the control lock. */
 void zc_vhost_unregister(struct vhost_port *vp);
 
-/** @name Take up a guest whose device runs, and let go of it: all buffers back, ring positions stored. */
+/**
+ * @name Take up a guest whose device runs, and let go of it: all buffers back, ring positions
+ * stored.
+ */
 /**@{*/
 int zc_vhost_guest_up(struct vhost_port *vp);
 void zc_vhost_guest_down(struct vhost_port *vp);

@@ -2,11 +2,13 @@
 /*
  * A guest comes, goes, changes its rings or its memory.
  *
- * Everything here runs on librte_vhost's one event thread, or on a control thread, with the control lock held. It never waits
- * for a worker longer than one of its turns, and for a NIC about DRAIN_MS: that thread serves every guest.
+ * Everything here runs on librte_vhost's one event thread, or on a control thread, with the
+ * control lock held. It never waits for a worker longer than one of its turns, and for a NIC
+ * about DRAIN_MS: that thread serves every guest.
  *
- * Order seen with QEMU: ring state 1 comes before new_device; ring state flaps 0 -> 1 at SET_VRING_KICK and SET_VRING_CALL,
- * also while the guest runs: then only the eventfd is read again. The end is destroy_device, memory and rings still valid.
+ * Order seen with QEMU: ring state 1 comes before new_device; ring state flaps 0 -> 1 at
+ * SET_VRING_KICK and SET_VRING_CALL, also while the guest runs: then only the eventfd is read
+ * again. The end is destroy_device, memory and rings still valid.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -80,7 +82,10 @@ make_map(struct vhost_port *vp, const struct rte_vhost_memory *mem)
 	return zc_map_create(desc, mem->nregions, vp->map);
 }
 
-/* Our address of what librte_vhost has at @ptr: its mapping goes away with the next memory table, ours doesn't. */
+/*
+ * Our address of what librte_vhost has at @ptr: its mapping goes away with the next memory
+ * table, ours doesn't.
+ */
 static void *
 own_address(const struct zc_map *map, const struct rte_vhost_memory *mem, const void *ptr,
 		uint64_t len)
@@ -158,7 +163,10 @@ zc_vhost_reap_maps(struct vhost_port *vp)
 
 /* ---- one ring ---- */
 
-/* The guest's interrupt: a duplicate of our own, because librte_vhost closes its descriptor whenever the guest sends a new one. */
+/*
+ * The guest's interrupt: a duplicate of our own, because librte_vhost closes its descriptor
+ * whenever the guest sends a new one.
+ */
 static int
 own_callfd(int callfd)
 {
@@ -221,7 +229,10 @@ vq_of(struct vhost_port *vp, uint16_t vring)
 	return is_tx(vring) ? &q->tx.vq : &q->rx.vq;
 }
 
-/* Take the ring away from its worker and from the page constructor; in force after zc_quiesce_wait(). */
+/*
+ * Take the ring away from its worker and from the page constructor; in force after
+ * zc_quiesce_wait().
+ */
 static void
 suspend(struct vhost_port *vp, uint16_t vring)
 {
@@ -353,7 +364,10 @@ disarm(struct vhost_port *vp, struct vhost_queue *q)
 		return;
 	if (ctor->armed > 0)
 		q->source->ops->release(q->source);
-	/* Frames received before that are with the worker, which drops them: the ring is not live. */
+	/*
+	 * Frames received before that are with the worker, which drops them: the ring is not
+	 * live.
+	 */
 	if (!wait_disarmed(ctor, AFTER_RELEASE_MS)) {
 		ZC_LOG(ERR, "port %s: port %s keeps %u guest buffers; their memory stays mapped",
 				vp->port.name, q->source->name, ctor->armed);
@@ -492,7 +506,10 @@ zc_vhost_guest_down(struct vhost_port *vp)
 	zc_control_changed();
 }
 
-/* The front-end sent a new memory table while the device runs; librte_vhost has unmapped the old one already. */
+/*
+ * The front-end sent a new memory table while the device runs; librte_vhost has unmapped the
+ * old one already.
+ */
 static void
 guest_memory_changed(struct vhost_port *vp)
 {
@@ -602,7 +619,7 @@ vring_state_changed(int vid, uint16_t vring, int enable)
 	if (vp == NULL)
 		goto unlock;
 	if (vring >= 2 * vp->port.nqueues) {
-		ZC_LOG(WARNING, "port %s: the guest uses ring %u, %u queue pairs are configured: set queues to match",
+		ZC_LOG(WARNING, "port %s: ring %u is beyond %u queue pairs: set queues",
 				vp->port.name, vring, vp->port.nqueues);
 		goto unlock;
 	}
@@ -644,7 +661,7 @@ offer(struct vhost_port *vp)
 	if (rte_vhost_driver_callback_register(vp->path, &device_ops) < 0 ||
 			rte_vhost_driver_start(vp->path) < 0)
 		return zc_fail(EINVAL,
-				"port %s: socket %s can't be opened: check that its folder exists and is writable",
+				"port %s: socket %s: can't be opened: is its folder writable?",
 				vp->port.name, vp->path);
 	return vp->conf.client ? 0 : zc_socket_own(&vp->conf);
 }
@@ -657,8 +674,7 @@ zc_vhost_register(struct vhost_port *vp)
 	if (ret < 0)
 		return ret;
 	if (rte_vhost_driver_register(vp->path, vp->conf.client ? RTE_VHOST_USER_CLIENT : 0) < 0)
-		return zc_fail(EINVAL,
-				"port %s: socket %s can't be opened: check that its folder exists, is writable and not in use",
+		return zc_fail(EINVAL, "port %s: socket %s: can't be opened: no folder, or in use?",
 				vp->port.name, vp->path);
 	TAILQ_INSERT_TAIL(&vports, vp, next);
 	ret = offer(vp);

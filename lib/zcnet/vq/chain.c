@@ -2,9 +2,9 @@
 /*
  * Walking a descriptor chain that a hostile guest wrote.
  *
- * Every descriptor is copied once and judged on the copy. The walk is bounded by the number of descriptors the table has, so
- * a loop ends as a chain that is too long. A buffer may cross from one region into the next when guest addresses go on; it
- * becomes two pieces.
+ * Every descriptor is copied once and judged on the copy. The walk is bounded by the number of
+ * descriptors the table has, so a loop ends as a chain that is too long. A buffer may cross
+ * from one region into the next when guest addresses go on; it becomes two pieces.
  */
 #include "vq.h"
 

@@ -79,7 +79,10 @@ void
 zc_vq_suppress(struct zc_vq *vq)
 {
 	if (vq->event_idx)
-		/* A position just behind is reached again only after a whole turn of 65536; it is moved on long before. */
+		/*
+		 * A position just behind is reached again only after a whole turn of 65536; it
+		 * is moved on long before.
+		 */
 		__atomic_store_n(avail_event(vq), (uint16_t)(vq->next_avail - 1), __ATOMIC_RELAXED);
 	else
 		__atomic_store_n(&vq->used->flags, VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
@@ -120,7 +123,10 @@ zc_vq_publish(struct zc_vq *vq, uint16_t end)
 	if (run < n)
 		memcpy(&vq->used->ring[0], &vq->window[0], (n - run) * sizeof(vq->window[0]));
 	vq->next_used = end;
-	/* Release: entries, and the frames they speak of, are visible before the index that covers them. */
+	/*
+	 * Release: entries, and the frames they speak of, are visible before the index that
+	 * covers them.
+	 */
 	__atomic_store_n(&vq->used->idx, end, __ATOMIC_RELEASE);
 }
 
@@ -133,7 +139,10 @@ zc_vq_wants_kick(struct zc_vq *vq)
 	if (old == new)
 		return false;
 	vq->kicked_used = new;
-	/* The guest writes its wish, then reads used->idx; we write used->idx, then read its wish. */
+	/*
+	 * The guest writes its wish, then reads used->idx; we write used->idx, then read its
+	 * wish.
+	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (vq->event_idx)
 		return vring_need_event(used_event(vq), new, old);

@@ -4,13 +4,15 @@
  *
  *                next_used              next_avail         avail->idx
  *     published     |      the window       |     posted       |
- *   ----------------+-----------------------+------------------+-----> positions (16 bits, as the ring counts them)
+ *   ----------------+-----------------------+------------------+-----> positions (16 bits, as
+ *   the ring counts them)
  *
- * The window holds one used entry per chain taken, indexed as the used ring is, so that publishing is at most two memcpys.
- * What is done in the window is the business of zcopy/; this file only moves its two ends.
+ * The window holds one used entry per chain taken, indexed as the used ring is, so that
+ * publishing is at most two memcpys. What is done in the window is the business of zcopy/; this
+ * file only moves its two ends.
  *
- * Everything the guest writes is read once into a local, checked there, and never read again. Works on any memory, without
- * EAL. Spec: virtio 1.2, 2.7 (split virtqueues).
+ * Everything the guest writes is read once into a local, checked there, and never read again.
+ * Works on any memory, without EAL. Spec: virtio 1.2, 2.7 (split virtqueues).
  */
 #ifndef ZC_VQ_VQ_H
 #define ZC_VQ_VQ_H
@@ -58,7 +60,8 @@ struct zc_vq_conf {
 	uint16_t size;       /* power of two, 2..32768 */
 	uint16_t next_avail; /* where to begin */
 	uint16_t next_used;
-	uint8_t hdr_len; /* bytes of virtio-net header: 12, or 10 for a legacy guest without mergeable buffers */
+	/* bytes of virtio-net header: 12, or 10 for a legacy guest without mergeable buffers */
+	uint8_t hdr_len;
 	bool event_idx; /* VIRTIO_RING_F_EVENT_IDX negotiated */
 	bool indirect;  /* VIRTIO_RING_F_INDIRECT_DESC negotiated */
 	int callfd;     /* eventfd that interrupts the guest, -1: none */
@@ -95,7 +98,10 @@ void zc_vq_fini(struct zc_vq *vq);
 /** Stop taking chains until zc_vq_init(). The first fault is kept. */
 void zc_vq_break(struct zc_vq *vq, enum zc_vq_fault fault);
 
-/** Ask the guest not to notify us (poll mode). With EVENT_IDX the wish ages and is renewed by zc_vq_refresh(). */
+/**
+ * Ask the guest not to notify us (poll mode). With EVENT_IDX the wish ages and is renewed by
+ * zc_vq_refresh().
+ */
 void zc_vq_suppress(struct zc_vq *vq);
 
 /** Read avail->idx again. @return chains that can be taken, 0 on a broken queue */
@@ -151,11 +157,13 @@ zc_vq_translate(struct zc_vq *vq, uint64_t gpa, uint32_t len, uint64_t *iova)
 }
 
 /**
- * Walk the chain that starts at @p head: direct, indirect, or direct ones and then one indirect table.
+ * Walk the chain that starts at @p head: direct, indirect, or direct ones and then one indirect
+ * table.
  *
  * @param head     in range
  * @param writable true: buffers the device writes (receive), false: buffers it reads (transmit)
- * @return 0; -EINVAL for a loop, a bad index, address, length, direction or table; -E2BIG for more than
+ * @return 0; -EINVAL for a loop, a bad index, address, length, direction or table; -E2BIG for
+ *   more than
  *   ZC_CHAIN_SEGS_MAX pieces. Nothing is taken from the ring.
  */
 int zc_vq_chain(struct zc_vq *vq, uint16_t head, bool writable, struct zc_chain *chain);

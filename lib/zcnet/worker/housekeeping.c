@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The thread that looks after ports and connections every 10 ms: events, links, stalls, maps to free. */
+/*
+ * The thread that looks after ports and connections every 10 ms: events, links, stalls, maps to
+ * free.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <unistd.h>

@@ -2,9 +2,10 @@
 /*
  * Placement: which worker polls which stream.
  *
- * All streams of a connection's group go to one worker, because they share queues. A group goes to the worker that its
- * connection names, else to the one with the fewest streams. All streams are taken from all workers first; that costs
- * microseconds, and nobody ever sees a queue with two owners.
+ * All streams of a connection's group go to one worker, because they share queues. A group goes
+ * to the worker that its connection names, else to the one with the fewest streams. All streams
+ * are taken from all workers first; that costs microseconds, and nobody ever sees a queue with
+ * two owners.
  */
 #include <stdlib.h>
 

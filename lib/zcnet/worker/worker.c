@@ -138,7 +138,10 @@ zcnet_workers_stop(void)
 		for (unsigned int i = 0; i < zc_nworkers; i++)
 			rte_eal_wait_lcore(zc_workers[i].lcore);
 		zc_workers_running = false;
-		/* Nobody has the streams now: what they hold is freed, and nobody owns the queues. */
+		/*
+		 * Nobody has the streams now: what they hold is freed, and nobody owns the
+		 * queues.
+		 */
 		zc_place();
 	}
 	zc_control_unlock();

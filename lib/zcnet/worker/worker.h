@@ -2,8 +2,8 @@
 /*
  * Workers: one poll loop a lcore over the streams that place.c gave it.
  *
- * The list of streams is published as an immutable object: control stores the new list with release order, waits for every
- * worker to pass between two turns, and frees the old one.
+ * The list of streams is published as an immutable object: control stores the new list with
+ * release order, waits for every worker to pass between two turns, and frees the old one.
  */
 #ifndef ZC_WORKER_WORKER_H
 #define ZC_WORKER_WORKER_H
@@ -49,10 +49,16 @@ extern bool zc_workers_running;
 /** The poll loop; returns when told to stop. Launched by EAL on the worker's lcore. */
 int zc_worker_main(void *worker);
 
-/** Give every stream to a worker. Lock held. Called whenever ports, queues or connections change. */
+/**
+ * Give every stream to a worker. Lock held. Called whenever ports, queues or connections
+ * change.
+ */
 void zc_place(void);
 
-/** Publish @p list, NULL for none, and free the old one. Waits for nothing; the caller does, and frees what it gets. */
+/**
+ * Publish @p list, NULL for none, and free the old one. Waits for nothing; the caller does, and
+ * frees what it gets.
+ */
 const struct zc_stream_list *zc_worker_publish(struct zc_worker *worker,
 		const struct zc_stream_list *list);
 

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The page constructor of one NIC receive queue: the mempool from which the driver refills its ring.
+ * The page constructor of one NIC receive queue: the mempool from which the driver refills its
+ * ring.
  *
- * While a guest's receive queue is bound to it, mbufs are dispensed that point at the guest's posted buffers ("armed"), so that
- * the NIC writes frames where the guest wants them. Else, and where no posted buffer fits, they point at the mbuf's own host
- * buffer (a "bounce").
+ * While a guest's receive queue is bound to it, mbufs are dispensed that point at the guest's
+ * posted buffers ("armed"), so that the NIC writes frames where the guest wants them. Else, and
+ * where no posted buffer fits, they point at the mbuf's own host buffer (a "bounce").
  *
- * Three orders have to agree: avail, arrival, used. The NIC takes buffers first-in first-out, so it is enough that the number of
- * mbufs with the NIC equals the number of posted chains taken and not yet filled; the oldest frame then belongs to the
- * oldest such chain. An armed mbuf adds one to both sides. When the sides differ:
+ * Three orders have to agree: avail, arrival, used. The NIC takes buffers first-in first-out,
+ * so it is enough that the number of mbufs with the NIC equals the number of posted chains
+ * taken and not yet filled; the oldest frame then belongs to the oldest such chain. An armed
+ * mbuf adds one to both sides. When the sides differ:
  *
- *   more chains than mbufs   an armed buffer came back without a frame for this guest: its chain is a hole.
+ *   more chains than mbufs   an armed buffer came back without a frame for it: a hole.
  *                            A bounce is dispensed for it and takes no chain.
  *   more mbufs than chains   bounces were dispensed when the guest had nothing posted.
  *                            Chains are taken as their holes before anything more is armed.
  *
- * How frames are placed when they arrive is in rx.c. Only for drivers that receive first-in first-out (port/driver.c).
+ * How frames are placed when they arrive is in rx.c. Only for drivers that receive first-in
+ * first-out (port/driver.c).
  */
 #ifndef ZC_ZCOPY_CTOR_H
 #define ZC_ZCOPY_CTOR_H
@@ -33,8 +36,10 @@ struct zc_rx;
 
 struct zc_ctor {
 	/* control while the queue is not polled, else constant */
-	struct zc_rx *rx; /* guest queue to arm from, NULL: host buffers only; read by the owner at each refill */
-	struct zc_rx *bound; /* guest queue whose buffers may be armed still; equals rx but while that is suspended */
+	/* guest queue to arm from, NULL: host buffers only; read by the owner at each refill */
+	struct zc_rx *rx;
+	/* guest queue whose buffers may be armed still; equals rx but while that is suspended */
+	struct zc_rx *bound;
 	unsigned int owner; /* lcore that polls the NIC queue */
 	uint16_t capacity;  /* bytes the NIC may write into one buffer */
 	/* owner */
@@ -62,8 +67,9 @@ int zc_ctor_init(struct zc_ctor *ctor, const char *name, uint32_t size, uint16_t
 void zc_ctor_fini(struct zc_ctor *ctor);
 
 /**
- * Account for a receive burst, before anything else looks at its frames: most drivers clear RTE_MBUF_F_EXTERNAL, and a clone
- * of an mbuf that lost it would write a reference count into guest memory.
+ * Account for a receive burst, before anything else looks at its frames: most drivers clear
+ * RTE_MBUF_F_EXTERNAL, and a clone of an mbuf that lost it would write a reference count into
+ * guest memory.
  *
  * Runs on: the owner.
  */
@@ -76,7 +82,10 @@ zc_ctor_recycle(struct zc_ctor *ctor, struct rte_mbuf *m)
 	ctor->free[ctor->nfree++] = m;
 }
 
-/** Take in mbufs that other lcores freed. Runs on: the owner; control while the queue is not polled. */
+/**
+ * Take in mbufs that other lcores freed. Runs on: the owner; control while the queue is not
+ * polled.
+ */
 void zc_ctor_collect(struct zc_ctor *ctor);
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Building the mempools of pool.h: rte_pktmbuf_pool_create_extbuf() can't be told which mempool ops to use. */
+/*
+ * Building the mempools of pool.h: rte_pktmbuf_pool_create_extbuf() can't be told which mempool
+ * ops to use.
+ */
 #include "pool.h"
 
 #include <errno.h>
@@ -78,15 +81,14 @@ zc_pool_init(struct zc_pool *pool, const struct zc_pool_conf *conf)
 	ret = rte_mempool_set_ops_byname(pool->mp, ZC_POOL_OPS, pool);
 	if (ret < 0) {
 		ret = zc_fail(ENOENT,
-				"pool %s: no mempool ops '%s': call zcnet_mempool_guest_register() first",
+				"pool %s: no mempool ops '%s': zcnet_mempool_guest_register() it",
 				conf->name, ZC_POOL_OPS);
 		goto free_mp;
 	}
 	rte_pktmbuf_pool_init(pool->mp, &priv);
 	ret = rte_mempool_populate_default(pool->mp);
 	if (ret < 0) {
-		ret = zc_fail(-ret,
-				"pool %s: %u mbufs of %u bytes: %s; give EAL more memory (-m, --socket-mem)",
+		ret = zc_fail(-ret, "pool %s: %u mbufs of %u bytes: %s; give EAL more memory (-m)",
 				conf->name, conf->size, elt_size, rte_strerror(-ret));
 		goto free_mp;
 	}

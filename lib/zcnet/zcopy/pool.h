@@ -2,9 +2,10 @@
 /*
  * Mempools of mbufs that point at memory which is not theirs.
  *
- * One kind of pool for both ways: pinned external buffers, no cache, mbufs that also own a host buffer each. What it means to
- * take an mbuf from the pool and to give one back is up to the pool's owner: zcopy/tx.c (an mbuf is a segment slot, coming
- * back is its completion) and zcopy/ctor.c (the page constructor). The mempool ops driver in drivers/mempool/guest forwards
+ * One kind of pool for both ways: pinned external buffers, no cache, mbufs that also own a host
+ * buffer each. What it means to take an mbuf from the pool and to give one back is up to the
+ * pool's owner: zcopy/tx.c (an mbuf is a segment slot, coming back is its completion) and
+ * zcopy/ctor.c (the page constructor). The mempool ops driver in drivers/mempool/guest forwards
  * its calls to the four functions at the end.
  */
 #ifndef ZC_ZCOPY_POOL_H
@@ -21,7 +22,10 @@
 /** Name of the mempool ops that drivers/mempool/guest registers. */
 #define ZC_POOL_OPS "zcnet_guest"
 
-/** Private state of an mbuf, in host memory behind struct rte_mbuf. Nothing of it is ever in memory the guest writes. */
+/**
+ * Private state of an mbuf, in host memory behind struct rte_mbuf. Nothing of it is ever in
+ * memory the guest writes.
+ */
 struct zc_priv {
 	struct rte_mbuf_ext_shared_info shinfo; /* read by every free of a pinned mbuf */
 	uint32_t index;                         /* of the mbuf in its pool */

@@ -188,7 +188,10 @@ copy_header(const struct zc_chain *chain, const struct virtio_net_hdr_mrg_rxbuf 
 	}
 }
 
-/* The chain at @pos, taken from the ring if need be, to be written by us. @return 0 or the counter of the drop */
+/*
+ * The chain at @pos, taken from the ring if need be, to be written by us. @return 0 or the
+ * counter of the drop
+ */
 static int
 open_position(struct zc_rx *rx, uint16_t pos)
 {
@@ -252,7 +255,10 @@ deliver_copy(struct zc_rx *rx, const struct rte_mbuf *m)
 
 /* ---- one frame ---- */
 
-/* Written by the NIC at the very place: complete it. Spec 5.1.6.4: num_buffers is 1 without mergeable buffers too. */
+/*
+ * Written by the NIC at the very place: complete it. Spec 5.1.6.4: num_buffers is 1 without
+ * mergeable buffers too.
+ */
 static inline void
 deliver_in_place(struct zc_rx *rx, const struct rte_mbuf *m)
 {

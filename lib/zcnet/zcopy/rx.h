@@ -2,9 +2,9 @@
 /*
  * Frames into a guest.
  *
- * A frame goes to the oldest posted chain that has been taken and not filled. When it already lies there, because the NIC wrote
- * it there, only the virtio-net header is missing. Otherwise it is copied: into the hole at that position, or into chains
- * taken from the ring now.
+ * A frame goes to the oldest posted chain that has been taken and not filled. When it already
+ * lies there, because the NIC wrote it there, only the virtio-net header is missing. Otherwise
+ * it is copied: into the hole at that position, or into chains taken from the ring now.
  *
  *      next_used           fill                    next_avail
  *          | filled, to be   | armed buffers and       |
@@ -28,14 +28,16 @@ struct zc_ctor;
 struct zc_rx {
 	/* owner */
 	struct zc_vq vq;
-	uint8_t **hdr; /* [vq.size]: virtio-net header of the buffer armed at a position, NULL: a hole */
+	/* [vq.size]: virtio-net header of the buffer armed at a position, NULL: a hole */
+	uint8_t **hdr;
 	uint16_t fill; /* next position to fill */
 	bool fault_counted;
 	bool mergeable;
 	struct zc_counters counters;
 	/* control, constant while the queue is live */
 	struct zc_ctor *ctor; /* of the NIC queue that is armed from here, NULL: none */
-	uint8_t copy_counter; /* enum zcnet_queue_counter: why frames that aren't from ctor are copied */
+	/* enum zcnet_queue_counter: why frames that aren't from ctor are copied */
+	uint8_t copy_counter;
 	/* control */
 	uint8_t full; /* enum zcnet_rx_full */
 };
@@ -49,7 +51,8 @@ void zc_rx_detach(struct zc_rx *rx);
  *
  * Runs on: the owner. Never blocks.
  *
- * @return frames consumed, 0..n: delivered, or dropped and counted. Fewer than n only with ZCNET_RX_FULL_WAIT when the guest
+ * @return frames consumed, 0..n: delivered, or dropped and counted. Fewer than n only with
+ *   ZCNET_RX_FULL_WAIT when the guest
  *   has no buffers; the rest stays the caller's.
  */
 uint16_t zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n);
@@ -61,7 +64,10 @@ zc_rx_undone(const struct zc_rx *rx)
 	return rx->vq.next_avail - rx->fill;
 }
 
-/** Put every chain that isn't filled back to the posted ones. Nothing may be armed. Runs on: control, not live. */
+/**
+ * Put every chain that isn't filled back to the posted ones. Nothing may be armed. Runs on:
+ * control, not live.
+ */
 void zc_rx_rewind(struct zc_rx *rx);
 
 /** @name For the page constructor. Runs on: the owner. */

@@ -187,7 +187,10 @@ attach_chain(struct zc_tx *tx, const struct zc_chain *chain, struct frame *frame
 	}
 }
 
-/* Copy the first @bytes of a chain to host mbufs; the chain keeps the rest. False: out of host mbufs. */
+/*
+ * Copy the first @bytes of a chain to host mbufs; the chain keeps the rest. False: out of host
+ * mbufs.
+ */
 static bool
 copy_chain(struct zc_tx *tx, struct zc_chain *chain, uint32_t bytes, struct frame *frame)
 {
@@ -308,7 +311,10 @@ take_chain(struct zc_tx *tx, struct burst *burst, uint16_t head, struct rte_mbuf
 	return TAKEN;
 }
 
-/* Header and frame in one descriptor and one region, neither too short nor too long: nearly all there is. */
+/*
+ * Header and frame in one descriptor and one region, neither too short nor too long: nearly all
+ * there is.
+ */
 static inline enum taken
 take_one(struct zc_tx *tx, struct burst *burst, uint16_t head, struct rte_mbuf **pkt)
 {

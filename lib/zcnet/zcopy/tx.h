@@ -2,16 +2,18 @@
 /*
  * Frames out of a guest.
  *
- * zc_tx_take() turns posted chains into mbufs. A short frame is copied into a host mbuf; the payload of a longer one is
- * attached to segment slots: mbufs of a pool of our own that are taken in turn and come back by being freed, on whichever
- * lcore. zc_tx_complete() publishes the chains whose segments are all back.
+ * zc_tx_take() turns posted chains into mbufs. A short frame is copied into a host mbuf; the
+ * payload of a longer one is attached to segment slots: mbufs of a pool of our own that are
+ * taken in turn and come back by being freed, on whichever lcore. zc_tx_complete() publishes
+ * the chains whose segments are all back.
  *
- *   segments    seg_back ............. seg_head         count up for ever, slot = number & (ZC_TX_SLOTS - 1)
+ *   segments    seg_back ............. seg_head      count up for ever; slot = low bits
  *                  |  out, with the NIC   |
- *   window      next_used ............ next_avail       each position knows the segment number it waits for
+ *   window      next_used ............ next_avail    each knows which segment it waits for
  *
- * Segments are used in turn, so a slot can only be used again after its mbuf came back: a late free can't hit a slot that is
- * in use again. Copied chains wait for nothing but the chains before them: used entries are in avail order.
+ * Segments are used in turn, so a slot can only be used again after its mbuf came back: a late
+ * free can't hit a slot that is in use again. Copied chains wait for nothing but the chains
+ * before them: used entries are in avail order.
  */
 #ifndef ZC_ZCOPY_TX_H
 #define ZC_ZCOPY_TX_H
@@ -29,7 +31,10 @@
 #define ZC_TX_SLOTS 1024
 /** Host mbufs fetched from the copy pool at a time. */
 #define ZC_TX_SPARE 32
-/** Bytes after which a burst ends, so that one queue's jumbo frames don't hold up the others on its worker. */
+/**
+ * Bytes after which a burst ends, so that one queue's jumbo frames don't hold up the others on
+ * its worker.
+ */
 #define ZC_TX_BURST_BYTES (256 * 1024)
 
 /** Why payload is copied whatever its length. */
@@ -39,7 +44,10 @@ enum zc_tx_copy {
 	ZC_TX_COPY_RECOVER, /* the peer NIC stalled or lost its link */
 };
 
-/** What the peer takes, and how this queue is set. Control writes single fields at any time; the owner reads each once. */
+/**
+ * What the peer takes, and how this queue is set. Control writes single fields at any time; the
+ * owner reads each once.
+ */
 struct zc_tx_limits {
 	uint32_t threshold;    /* bytes; shorter frames are copied */
 	uint32_t frame_max;    /* bytes of the longest frame the peer takes */
@@ -52,7 +60,8 @@ struct zc_tx_limits {
 struct zc_tx {
 	/* owner */
 	struct zc_vq vq;
-	uint32_t *seg_end; /* [vq.size]: the chain at a position is done when seg_back has reached this */
+	/* [vq.size]: the chain at a position is done when seg_back has reached this */
+	uint32_t *seg_end;
 	uint32_t seg_head; /* next segment to attach */
 	uint32_t seg_back; /* segments before this one are back in the pool */
 	uint32_t out_peak; /* control may lower */
@@ -82,15 +91,19 @@ int zc_tx_init(struct zc_tx *tx, const char *name, struct rte_mempool *copy_mp, 
 /** False when segments are still out: nothing was freed then. */
 bool zc_tx_fini(struct zc_tx *tx);
 
-/** Begin and end serving a guest's ring. Segments of an earlier guest may still be out. Runs on: control, not live. */
+/**
+ * Begin and end serving a guest's ring. Segments of an earlier guest may still be out. Runs on:
+ * control, not live.
+ */
 int zc_tx_attach(struct zc_tx *tx, const struct zc_vq_conf *conf);
 void zc_tx_detach(struct zc_tx *tx);
 
 /**
  * Take frames the guest has queued.
  *
- * Each mbuf points into guest memory or is a copy. The guest gets the buffer back after the last reference is dropped, on
- * whichever lcore that happens, and the owner's next zc_tx_complete().
+ * Each mbuf points into guest memory or is a copy. The guest gets the buffer back after the
+ * last reference is dropped, on whichever lcore that happens, and the owner's next
+ * zc_tx_complete().
  *
  * Runs on: the owner. Never blocks.
  *

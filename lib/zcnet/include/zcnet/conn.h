@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Connections: a cross-connect binds two ports, every frame of one leaves by the other. Queue i of the one goes to
- * queue i of the other; where one side has fewer queues, i modulo that number.
+ * Connections: a cross-connect binds two ports, every frame of one leaves by the other. Queue i
+ * of the one goes to queue i of the other; where one side has fewer queues, i modulo that
+ * number.
  */
 #ifndef ZCNET_CONN_H
 #define ZCNET_CONN_H
@@ -19,13 +20,14 @@ struct zcnet_conn_conf {
 	const char *name;
 	struct zcnet_port *a;
 	struct zcnet_port *b;
-	int worker; /**< index of the worker that serves all its queues, -1: spread over the workers */
+	int worker; /**< index of the worker that serves all of it, -1: spread over the workers */
 };
 
 /**
  * Bind two ports that are not bound yet. Frames flow at once when the workers run.
  *
- * @return the connection, or NULL with rte_errno EINVAL, EEXIST (name in use), EBUSY (a port is bound already)
+ * @return the connection, or NULL with rte_errno EINVAL, EEXIST (name in use), EBUSY (a port is
+ *   bound already)
  */
 struct zcnet_conn *zcnet_conn_create(const struct zcnet_conn_conf *conf);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Ports: where frames enter and leave. A vhost port is a guest's virtio-net device, an ethdev port is a NIC.
+ * Ports: where frames enter and leave. A vhost port is a guest's virtio-net device, an ethdev
+ * port is a NIC.
  *
  * Directions are the switch's, as in testpmd: "rx" of a vhost port is what its guest sends.
  */
@@ -15,7 +16,10 @@
 extern "C" {
 #endif
 
-/** Longest name of a port or connection, with the terminating 0. Names: letters, digits, '_', '-', '.', ':'. */
+/**
+ * Longest name of a port or connection, with the terminating 0. Names: letters, digits, '_',
+ * '-', '.', ':'.
+ */
 #define ZCNET_NAME_MAX 32
 /** Longest socket path with the terminating 0 (sockaddr_un). */
 #define ZCNET_PATH_MAX 108
@@ -32,7 +36,7 @@ enum zcnet_port_type {
 /** What to do with a frame for a guest that has no buffer posted. */
 enum zcnet_rx_full {
 	ZCNET_RX_FULL_DROP, /**< drop it and count it (drop_no_buffer) */
-	ZCNET_RX_FULL_WAIT, /**< hold it and stop taking frames from the source until there is room */
+	ZCNET_RX_FULL_WAIT, /**< hold it, and take no more from the source until there is room */
 };
 
 struct zcnet_vhost_conf {
@@ -42,9 +46,9 @@ struct zcnet_vhost_conf {
 	bool client;      /**< false: zcnet listens, the front-end connects; true: zcnet connects */
 	bool mergeable;   /**< offer VIRTIO_NET_F_MRG_RXBUF */
 	bool zerocopy;    /**< false: always copy */
-	uint32_t threshold; /**< bytes; shorter frames from the guest are copied */
-	uint16_t header_bytes; /**< bytes copied to a private segment before the attached payload, 0..256 */
-	uint16_t out_max; /**< most guest buffers out at a time and queue, 1..1024 */
+	uint32_t threshold;    /**< bytes; shorter frames from the guest are copied */
+	uint16_t header_bytes; /**< copied to a private segment before the payload, 0..256 */
+	uint16_t out_max;      /**< most guest buffers out at a time and queue, 1..1024 */
 	enum zcnet_rx_full rx_full;
 	const char *owner; /**< user that owns the socket, NULL: leave; listening side only */
 	const char *group; /**< group of the socket, NULL: leave */
@@ -53,16 +57,19 @@ struct zcnet_vhost_conf {
 
 struct zcnet_ethdev_conf {
 	const char *name;
-	const char *device; /**< name of a probed EAL device (net_tap0, 0000:03:00.0) or devargs to probe */
-	uint16_t queues;  /**< RX and TX queue pairs, 1..ZCNET_QUEUES_MAX */
-	uint16_t rx_desc; /**< 0: what suits zero copy on this driver */
-	uint16_t tx_desc; /**< 0: likewise */
-	uint16_t mtu;     /**< 0: leave as it is */
+	const char *device; /**< EAL device (net_tap0, 0000:03:00.0) or devargs to probe */
+	uint16_t queues;    /**< RX and TX queue pairs, 1..ZCNET_QUEUES_MAX */
+	uint16_t rx_desc;   /**< 0: what suits zero copy on this driver */
+	uint16_t tx_desc;   /**< 0: likewise */
+	uint16_t mtu;       /**< 0: leave as it is */
 	bool promiscuous;
 	bool zerocopy; /**< false: always copy */
 };
 
-/** Defaults: 1 queue, server, mergeable, zero copy, threshold 256, no header segment, 1024 out, drop. */
+/**
+ * Defaults: 1 queue, server, mergeable, zero copy, threshold 256, no header segment, 1024 out,
+ * drop.
+ */
 void zcnet_vhost_conf_init(struct zcnet_vhost_conf *conf);
 
 /** Defaults: 1 queue, promiscuous, zero copy where the driver table allows it. */
@@ -71,9 +78,11 @@ void zcnet_ethdev_conf_init(struct zcnet_ethdev_conf *conf);
 /**
  * Create a guest port and offer its socket. The port is started.
  *
- * A stale socket at @p path that nobody listens on is removed first; anything else there is an error.
+ * A stale socket at @p path that nobody listens on is removed first; anything else there is an
+ * error.
  *
- * @return the port, or NULL with rte_errno EINVAL (a value), EEXIST (name in use), EADDRINUSE (the path is),
+ * @return the port, or NULL with rte_errno EINVAL (a value), EEXIST (name in use), EADDRINUSE
+ *   (the path is),
  *   ENOMEM, or what the system said
  */
 struct zcnet_port *zcnet_port_vhost_create(const struct zcnet_vhost_conf *conf);
@@ -81,13 +90,14 @@ struct zcnet_port *zcnet_port_vhost_create(const struct zcnet_vhost_conf *conf);
 /**
  * Create a NIC port over an ethdev and start it. The port owns the ethdev from here on.
  *
- * @return the port, or NULL with rte_errno EINVAL, EEXIST, ENODEV (no such device), or what the driver said
+ * @return the port, or NULL with rte_errno EINVAL, EEXIST, ENODEV (no such device), or what the
+ *   driver said
  */
 struct zcnet_port *zcnet_port_ethdev_create(const struct zcnet_ethdev_conf *conf);
 
 /**
- * Start a stopped port; a started one is left alone. A vhost port takes its guest up again, an ethdev port starts the
- * NIC.
+ * Start a stopped port; a started one is left alone. A vhost port takes its guest up again, an
+ * ethdev port starts the NIC.
  */
 int zcnet_port_start(struct zcnet_port *port);
 
@@ -108,7 +118,10 @@ struct zcnet_port *zcnet_port_next(const struct zcnet_port *prev);
 
 const char *zcnet_port_name(const struct zcnet_port *port);
 
-/** @name Settings that take effect on a running port. -ENOTSUP for the wrong type of port, -EINVAL for a bad value. */
+/**
+ * @name Settings that take effect on a running port. -ENOTSUP for the wrong type of port,
+ * -EINVAL for a bad value.
+ */
 /**@{*/
 int zcnet_port_set_threshold(struct zcnet_port *port, uint32_t bytes);
 int zcnet_port_set_header_bytes(struct zcnet_port *port, uint16_t bytes);
@@ -124,9 +137,9 @@ struct zcnet_port_info {
 	uint16_t queues;      /**< configured */
 	uint16_t queues_used; /**< vhost: pairs the guest enabled; ethdev: all */
 	bool zerocopy;        /**< as configured */
-	bool zerocopy_tx; /**< ethdev: sends from guest memory; vhost: frames from the guest may be attached */
-	bool zerocopy_rx; /**< ethdev: receive queues can be armed */
-	char note[128];   /**< why zero copy is off or limited, "" when it isn't */
+	bool zerocopy_tx;     /**< ethdev: sends from guest memory; vhost: frames are attached */
+	bool zerocopy_rx;     /**< ethdev: receive queues can be armed */
+	char note[128];       /**< why zero copy is off or limited, "" when it isn't */
 	/* vhost */
 	char path[ZCNET_PATH_MAX];
 	bool client;

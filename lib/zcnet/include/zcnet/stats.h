@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Statistics. Every counter is declared once, in the list below; the list gives enum, name and text.
+ * Statistics. Every counter is declared once, in the list below; the list gives enum, name and
+ * text.
  */
 #ifndef ZCNET_STATS_H
 #define ZCNET_STATS_H
@@ -14,8 +15,9 @@ extern "C" {
 #endif
 
 /*
- * Counters of one direction of one queue. A frame offered is counted once: in frames (it went on), or in one drop_*.
- * Of frames, those without a payload copy are in zc_frames and the others in one copy_*.
+ * Counters of one direction of one queue. A frame offered is counted once: in frames (it went
+ * on), or in one drop_*. Of frames, those without a payload copy are in zc_frames and the
+ * others in one copy_*.
  */
 #define ZCNET_QUEUE_COUNTERS(X) \
 	X(frames, "frames moved") \
@@ -63,9 +65,9 @@ struct zcnet_queue_stats {
 	uint64_t counter[ZCNET_QUEUE_COUNTER_COUNT]; /**< since the last clear */
 	bool enabled;       /**< the guest uses the queue; always true on a NIC */
 	const char *broken; /**< why the queue was stopped until the next reset, NULL: it wasn't */
-	uint32_t out; /**< vhost rx: guest buffers with the NIC now; ethdev rx: guest buffers armed */
-	uint32_t out_peak; /**< most at a time since the last clear */
-	uint64_t oldest_us; /**< vhost rx: lower bound of how long the oldest buffer has been out, 0 when none is */
+	uint32_t out;       /**< guest buffers out now: sent (vhost rx) or armed */
+	uint32_t out_peak;  /**< most at a time since the last clear */
+	uint64_t oldest_us; /**< vhost rx: how long the oldest has been out at least, 0: none is */
 	uint32_t holes; /**< vhost tx: posted buffers held unarmed for a frame to be copied into */
 	uint32_t bounces; /**< ethdev rx: host buffers in the NIC's queue */
 	int worker;       /**< index of the worker that owns the queue, -1: none */
@@ -75,7 +77,10 @@ struct zcnet_queue_stats {
 int zcnet_queue_stats_get(const struct zcnet_port *port, enum zcnet_dir dir, uint16_t queue,
 		struct zcnet_queue_stats *stats);
 
-/** Sum over the queues of a direction: counters, out and holes summed, peaks and ages the highest. */
+/**
+ * Sum over the queues of a direction: counters, out and holes summed, peaks and ages the
+ * highest.
+ */
 int zcnet_port_stats_get(const struct zcnet_port *port, enum zcnet_dir dir,
 		struct zcnet_queue_stats *stats);
 

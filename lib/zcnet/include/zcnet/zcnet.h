@@ -2,14 +2,15 @@
 /*
  * libzcnet: a zero-copy vSwitch dataplane for KVM guests.
  *
- * Order of use: rte_eal_init(), zcnet_mempool_guest_register(), zcnet_init(), create ports, connect them,
- * zcnet_workers_start(); and back: zcnet_fini(), rte_eal_cleanup().
+ * Order of use: rte_eal_init(), zcnet_mempool_guest_register(), zcnet_init(), create ports,
+ * connect them, zcnet_workers_start(); and back: zcnet_fini(), rte_eal_cleanup().
  *
- * Errors: int functions return 0 or a negative errno; functions that create return NULL and set rte_errno. The
- * reason in words goes to the log (log type "lib.zcnet") and to zcnet_last_error().
+ * Errors: int functions return 0 or a negative errno; functions that create return NULL and set
+ * rte_errno. The reason in words goes to the log (log type "lib.zcnet") and to
+ * zcnet_last_error().
  *
- * Threads: every function here is for control threads (any thread that is not a zcnet worker); calls are
- * serialised inside. None may be called from a worker lcore.
+ * Threads: every function here is for control threads (any thread that is not a zcnet worker);
+ * calls are serialised inside. None may be called from a worker lcore.
  */
 #ifndef ZCNET_ZCNET_H
 #define ZCNET_ZCNET_H
@@ -23,7 +24,10 @@
 extern "C" {
 #endif
 
-/** Set up the library. Once, after rte_eal_init() and zcnet_mempool_guest_register(), on the main lcore. */
+/**
+ * Set up the library. Once, after rte_eal_init() and zcnet_mempool_guest_register(), on the
+ * main lcore.
+ */
 int zcnet_init(void);
 
 /** Stop workers, tell every guest, destroy connections and ports. Idempotent. */
@@ -33,7 +37,8 @@ void zcnet_fini(void);
 const char *zcnet_version(void);
 
 /**
- * Why the last failing call of this thread failed, as one sentence that names the thing and the way out.
+ * Why the last failing call of this thread failed, as one sentence that names the thing and the
+ * way out.
  *
  * @return thread-local text, valid until the next zcnet call of the thread; "" when none failed
  */

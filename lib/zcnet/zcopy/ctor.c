@@ -158,9 +158,9 @@ zc_ctor_fini(struct zc_ctor *ctor)
 {
 	if (ctor->pool.mp == NULL)
 		return;
-	free(ctor->free);
-	rte_ring_free(ctor->returns);
 	zc_pool_fini(&ctor->pool);
+	rte_ring_free(ctor->returns);
+	free(ctor->free);
 	memset(ctor, 0, sizeof(*ctor));
 }
 

@@ -80,8 +80,7 @@ zc_pool_init(struct zc_pool *pool, const struct zc_pool_conf *conf)
 	}
 	ret = rte_mempool_set_ops_byname(pool->mp, ZC_POOL_OPS, pool);
 	if (ret < 0) {
-		ret = zc_fail(ENOENT,
-				"pool %s: no mempool ops '%s': zcnet_mempool_guest_register() it",
+		ret = zc_fail(ENOENT, "pool %s: no mempool ops '%s': register them first",
 				conf->name, ZC_POOL_OPS);
 		goto free_mp;
 	}
@@ -107,6 +106,7 @@ free_mbuf:
 void
 zc_pool_fini(struct zc_pool *pool)
 {
+	pool->ready = false;
 	rte_mempool_free(pool->mp);
 	free(pool->mbuf);
 	memset(pool, 0, sizeof(*pool));
@@ -137,6 +137,12 @@ zc_pool_ops_dequeue(struct rte_mempool *mp, void **obj, unsigned int n)
 {
 	struct zc_pool *pool = mp->pool_data;
 
+	if (unlikely(!pool->ready)) {
+		/* rte_mempool_free() takes every object out once. */
+		for (unsigned int i = 0; i < n; i++)
+			obj[i] = pool->mbuf[--pool->filled];
+		return 0;
+	}
 	return pool->calls->dequeue(pool, (struct rte_mbuf **)obj, n);
 }
 

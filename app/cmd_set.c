@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* set, clear. */
 #include "commands.h"
+#include "figures.h"
 #include "rates.h"
 
 #include <errno.h>
@@ -67,8 +68,8 @@ app_cmd_set_port(struct app_shell *shell, const struct app_words *words)
 	object = info.type == ZCNET_PORT_VHOST ? APP_VHOST : APP_ETHDEV;
 	key = app_key_find(object, words->word[3]);
 	if (key == NULL || !key->live)
-		return app_complain(shell, "%s: a port of this type has no %s", name,
-				words->word[3]);
+		return app_complain(shell, "%s: %s can't be set on a running %s port", name,
+				words->word[3], app_type_name(info.type));
 	app_port_init(&to, name, info.type);
 	ret = app_key_set(key, &to, value, why, sizeof(why));
 	if (ret < 0)

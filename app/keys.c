@@ -64,7 +64,7 @@ static const struct app_key ethdev_keys[] = {
 			.help = "bytes; 0: leave it as it is" },
 	{ "promiscuous", APP_KEY_SWITCH, PORT(ethdev.promiscuous), .preset = "on",
 			.help = "receive frames for any address" },
-	{ "zerocopy", APP_KEY_SWITCH, .live = true, PORT(ethdev.zerocopy), .preset = "on",
+	{ "zerocopy", APP_KEY_SWITCH, PORT(ethdev.zerocopy), .preset = "on",
 			.help = "on: where the driver is known to allow it; off: copy every "
 				"frame" },
 	{ 0 },

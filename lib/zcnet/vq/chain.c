@@ -19,6 +19,22 @@ struct table {
 	uint32_t count;
 };
 
+/* A table may lie at any address (spec 2.7.5.3). */
+static struct vring_desc
+read_once(const uint8_t *hva)
+{
+	struct any_address {
+		uint64_t word;
+	} __attribute__((packed));
+	volatile const struct any_address *at = (volatile const struct any_address *)hva;
+	union {
+		uint64_t word[2];
+		struct vring_desc desc;
+	} u = { .word = { at[0].word, at[1].word } };
+
+	return u.desc;
+}
+
 static int
 read_desc(const struct table *table, uint32_t index, struct vring_desc *desc)
 {
@@ -35,7 +51,7 @@ read_desc(const struct table *table, uint32_t index, struct vring_desc *desc)
 			sizeof(*desc), &iova);
 	if (hva == NULL)
 		return -EINVAL;
-	*desc = *(volatile const struct vring_desc *)hva;
+	*desc = read_once(hva);
 	return 0;
 }
 

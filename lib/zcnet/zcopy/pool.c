@@ -21,6 +21,7 @@ clone_gone(void *addr, void *opaque)
 	m->ol_flags = RTE_MBUF_F_EXTERNAL;
 	m->next = NULL;
 	m->nb_segs = 1;
+	rte_mbuf_refcnt_set(m, 1);
 	rte_mbuf_raw_free(m);
 }
 

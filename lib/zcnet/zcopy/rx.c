@@ -263,10 +263,11 @@ static inline void
 deliver_in_place(struct zc_rx *rx, const struct rte_mbuf *m)
 {
 	uint8_t *hdr = rx->hdr[rx->fill & rx->vq.mask];
+	const uint16_t one = 1;
 
 	memset(hdr, 0, sizeof(struct virtio_net_hdr));
 	if (rx->vq.hdr_len > sizeof(struct virtio_net_hdr))
-		((struct virtio_net_hdr_mrg_rxbuf *)hdr)->num_buffers = 1;
+		memcpy(hdr + sizeof(struct virtio_net_hdr), &one, sizeof(one));
 	zc_vq_entry(&rx->vq, rx->fill)->len = m->pkt_len + rx->vq.hdr_len;
 	rx->fill++;
 }

@@ -430,7 +430,11 @@ zc_tx_age(const struct zc_tx *tx, uint64_t now)
 {
 	uint64_t mark = __atomic_load_n(&tx->mark_tsc, __ATOMIC_RELAXED);
 
-	if (zc_tx_out(tx) == 0 || (int64_t)(now - mark) < 0)
+	uint32_t seg = __atomic_load_n(&tx->mark_seg, __ATOMIC_RELAXED);
+
+	/* The mark speaks of a segment that may be back by now. */
+	if ((int32_t)(seg - __atomic_load_n(&tx->seg_back, __ATOMIC_RELAXED)) <= 0 ||
+			(int64_t)(now - mark) < 0)
 		return 0;
 	return now - mark;
 }

@@ -114,13 +114,14 @@ static void
 add_shares(struct app_columns *c, const struct zcnet_queue_stats *stats)
 {
 	char percent[16];
+	const char *frames = app_zc_percent(stats, percent);
+	bool known = frames[0] != '-';
 
+	app_cell(c, "%s", frames);
 	app_cell(c, "%s",
-			app_percent(stats->counter[ZCNET_Q_zc_frames], app_frames_offered(stats),
-					percent));
-	app_cell(c, "%s",
-			app_percent(stats->counter[ZCNET_Q_zc_bytes], stats->counter[ZCNET_Q_bytes],
-					percent));
+			known ? app_percent(stats->counter[ZCNET_Q_zc_bytes],
+						stats->counter[ZCNET_Q_bytes], percent) :
+				"-");
 }
 
 static int

@@ -52,6 +52,16 @@ app_percent(uint64_t part, uint64_t whole, char text[static 16])
 }
 
 const char *
+app_zc_percent(const struct zcnet_queue_stats *stats, char text[static 16])
+{
+	uint64_t zc = stats->counter[ZCNET_Q_zc_frames];
+
+	if (stats->counter[ZCNET_Q_frames] != 0 && zc + app_counter_sum(stats, "copy_") == 0)
+		return "-";
+	return app_percent(zc, app_frames_offered(stats), text);
+}
+
+const char *
 app_type_name(enum zcnet_port_type type)
 {
 	return type == ZCNET_PORT_VHOST ? "vhost" : "ethdev";

@@ -20,6 +20,12 @@ uint64_t app_mean(uint64_t part, uint64_t whole);
 /** "99.98", "-" of nothing: a share in percent, for a column. 100 is exact, and so is 0. */
 const char *app_percent(uint64_t part, uint64_t whole, char text[static 16]);
 
+/**
+ * Share of frames offered that went without a copy, for a column; "-" where the library says of no
+ * frame whether it was copied, as for a NIC's queues: the guest's have it.
+ */
+const char *app_zc_percent(const struct zcnet_queue_stats *stats, char text[static 16]);
+
 /** "vhost", "ethdev" */
 const char *app_type_name(enum zcnet_port_type type);
 

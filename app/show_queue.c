@@ -36,9 +36,7 @@ add_queue(const struct stream *s, void *columns)
 		app_cell(columns, "%d", stats->worker);
 	app_cell(columns, "%lu", stats->counter[ZCNET_Q_frames]);
 	app_cell(columns, "%lu", stats->counter[ZCNET_Q_bytes]);
-	app_cell(columns, "%s",
-			app_percent(stats->counter[ZCNET_Q_zc_frames], app_frames_offered(stats),
-					percent));
+	app_cell(columns, "%s", app_zc_percent(stats, percent));
 	app_cell(columns, "%lu", app_counter_sum(stats, "drop_"));
 	app_cell(columns, "%lu", stats->counter[ZCNET_Q_kicks_sent]);
 	app_cell(columns, "%lu", stats->counter[ZCNET_Q_kicks_suppressed]);

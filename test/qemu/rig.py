@@ -68,6 +68,7 @@ def private_network():
     """Go on in a network namespace of our own. Starts this program again, once."""
     if os.environ.get("ZC_PRIVATE_NETWORK") != str(os.getpid()):
         check_machine()
+        guest_image()  # its packages come over the network that is left here
         os.environ["ZC_PRIVATE_NETWORK"] = str(os.getpid())
         sys.stdout.flush()
         os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.orig_argv[1:]])
@@ -225,6 +226,9 @@ class Switch:
         """It forwards."""
         raise NotImplementedError
 
+    def check(self):
+        """Its counters tell of nothing that should not have been."""
+
     def counters(self):
         """Counters of the guest's port: {"from_guest": {"frames": N, ...}, "to_guest": {...}}."""
         raise NotImplementedError
@@ -335,9 +339,17 @@ b = nic0
     def ready(self):
         return self.telemetry.ask("/zcnet/conn/list")
 
+    def check(self):
+        """The guest broke no rule, and in silence every buffer of its comes back."""
+        wait_for("every guest buffer back", lambda: not self.counters()["from_guest"]["out"], 1)
+        for way, counters in self.counters().items():
+            for name in "broken", "drop_bad_chain", "drop_bad_size":
+                if isinstance(counters, dict) and counters[name]:
+                    raise Fail(f"{way}: {name} is {counters[name]}")
+
     def counters(self):
         stats = self.telemetry.ask("/zcnet/port/stats,guest0")
-        workers = self.telemetry.ask("/zcnet/worker/stats")
+        workers = self.telemetry.ask("/zcnet/worker/stats").values()
         return {"from_guest": stats["rx"], "to_guest": stats["tx"],
                 "busy_cycles": sum(worker["busy_cycles"] for worker in workers),
                 "worker_frames": sum(worker["frames"] for worker in workers)}
@@ -633,6 +645,13 @@ def fetch_file(guest, size):
     compare("from the guest", size, digest.split()[0], received.hexdigest())
 
 
+def share(counters):
+    """Bytes without copy, in percent of all; None if nothing moved or the switch doesn't say."""
+    if "zc_bytes" not in counters or not counters["bytes"]:
+        return None
+    return 100 * counters["zc_bytes"] / counters["bytes"]
+
+
 def compare(way, size, sent, received):
     if sent != received:
         raise Fail(f"file of {size} bytes {way}: sha256 {sent} sent, {received} received")
@@ -646,4 +665,5 @@ def exchange(guest, seconds=1, size=4 << 20):
     rates = iperf.to_guest(seconds), iperf.from_guest(seconds)
     send_file(guest, size)
     fetch_file(guest, size)
+    guest.switch.check()
     return rates

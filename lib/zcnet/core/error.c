@@ -17,7 +17,7 @@ zc_fail(int err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(last_error, sizeof(last_error), fmt, ap);
 	va_end(ap);
-	ZC_LOG(ERR, "%s", last_error);
+	ZC_LOG(INFO, "%s", last_error);
 	rte_errno = err;
 	return -err;
 }

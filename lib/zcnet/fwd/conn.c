@@ -58,6 +58,13 @@ add_stream(struct zcnet_conn *conn, struct zcnet_port *src, uint16_t src_queue,
 	stream->group = group;
 }
 
+static void
+flush_streams(struct zcnet_conn *conn)
+{
+	for (uint16_t i = 0; i < conn->nstreams; i++)
+		zc_stream_flush(&conn->stream[i]);
+}
+
 /*
  * A guest's buffers are armed on the NIC queue of the same number, unless several NIC queues
  * feed one guest queue.
@@ -87,6 +94,21 @@ choose_takes(struct zcnet_port *src, const struct zcnet_port *dst)
 		zc_vhost_set_takes(src, &takes);
 }
 
+static void
+lay_out(struct zcnet_conn *conn, uint16_t na, uint16_t nb)
+{
+	uint16_t pairs = RTE_MIN(na, nb);
+
+	flush_streams(conn);
+	conn->na = na;
+	conn->nb = nb;
+	conn->nstreams = 0;
+	for (uint16_t i = 0; i < na; i++)
+		add_stream(conn, conn->a, i, conn->b, i % pairs, i % pairs);
+	for (uint16_t i = 0; i < nb; i++)
+		add_stream(conn, conn->b, i, conn->a, i % pairs, i % pairs);
+}
+
 void
 zc_conn_layout(struct zcnet_conn *conn)
 {
@@ -94,13 +116,8 @@ zc_conn_layout(struct zcnet_conn *conn)
 	uint16_t nb = RTE_MAX(conn->b->ops->queues_used(conn->b), 1);
 	uint16_t pairs = RTE_MIN(na, nb);
 
-	for (uint16_t i = 0; i < conn->nstreams; i++)
-		zc_stream_flush(&conn->stream[i]);
-	conn->nstreams = 0;
-	for (uint16_t i = 0; i < na; i++)
-		add_stream(conn, conn->a, i, conn->b, i % pairs, i % pairs);
-	for (uint16_t i = 0; i < nb; i++)
-		add_stream(conn, conn->b, i, conn->a, i % pairs, i % pairs);
+	if (na != conn->na || nb != conn->nb)
+		lay_out(conn, na, nb);
 	choose_takes(conn->a, conn->b);
 	choose_takes(conn->b, conn->a);
 	if (!is_nic(conn->a))
@@ -242,8 +259,7 @@ zcnet_conn_destroy(struct zcnet_conn *conn)
 	TAILQ_REMOVE(&conns, conn, next);
 	/* Takes the streams from the workers. */
 	zc_control_changed();
-	for (uint16_t i = 0; i < conn->nstreams; i++)
-		zc_stream_flush(&conn->stream[i]);
+	flush_streams(conn);
 	if (is_nic(conn->a) != is_nic(conn->b)) {
 		struct zcnet_port *nic = is_nic(conn->a) ? conn->a : conn->b;
 

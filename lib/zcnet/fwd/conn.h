@@ -24,6 +24,7 @@ struct zcnet_conn {
 	struct zcnet_port *a, *b;
 	int worker;
 	struct zc_conn_recovery recovery;
+	uint16_t na, nb; /* queues of a and b that the streams are laid out for */
 	uint16_t nstreams;
 	struct zc_stream stream[ZC_CONN_STREAMS_MAX];
 	TAILQ_ENTRY(zcnet_conn) next;

@@ -37,8 +37,8 @@
 #define LINK_POLL_MS 100
 
 struct ethdev_queue {
-	bool live;    /* control writes, owner reads */
-	bool link_up; /* likewise */
+	uint8_t state; /* enum zc_queue_state */
+	bool link_up;  /* control writes, owner reads */
 	uint16_t port_id;
 	struct zc_counters rx;
 	struct zc_counters tx;
@@ -92,7 +92,7 @@ ethdev_rx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint1
 {
 	struct ethdev_queue *q = &ethdev_port(port)->queue[queue];
 
-	if (unlikely(!__atomic_load_n(&q->live, __ATOMIC_ACQUIRE)))
+	if (unlikely(__atomic_load_n(&q->state, __ATOMIC_ACQUIRE) != ZC_QUEUE_LIVE))
 		return 0;
 	n = rte_eth_rx_burst(q->port_id, queue, pkts, n);
 	if (n == 0)
@@ -111,7 +111,11 @@ ethdev_tx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint1
 	uint64_t bytes;
 	uint16_t sent;
 
-	if (unlikely(!__atomic_load_n(&q->live, __ATOMIC_ACQUIRE) || !q->link_up)) {
+	uint8_t state = __atomic_load_n(&q->state, __ATOMIC_ACQUIRE);
+
+	if (unlikely(state == ZC_QUEUE_HELD))
+		return 0;
+	if (unlikely(state == ZC_QUEUE_DOWN || !q->link_up)) {
 		ZC_COUNT(&q->tx, drop_link_down, n);
 		rte_pktmbuf_free_bulk(pkts, n);
 		return n;
@@ -131,7 +135,8 @@ ethdev_reap(struct zcnet_port *port, uint16_t queue)
 	struct ethdev_port *ep = ethdev_port(port);
 	struct ethdev_queue *q = &ep->queue[queue];
 
-	if (ep->driver->tx_done == ZC_DONE_CLEANUP && __atomic_load_n(&q->live, __ATOMIC_ACQUIRE))
+	if (ep->driver != NULL && ep->driver->tx_done == ZC_DONE_CLEANUP &&
+			__atomic_load_n(&q->state, __ATOMIC_ACQUIRE) == ZC_QUEUE_LIVE)
 		rte_eth_tx_done_cleanup(q->port_id, queue, 0);
 }
 
@@ -229,6 +234,24 @@ setup_tx_queues(struct ethdev_port *ep)
 	return 0;
 }
 
+/* A driver without the call takes what it is given (net_ring). */
+static int
+set_mtu(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
+{
+	uint32_t most = RTE_MIN((uint32_t)ep->dev_info.max_mtu, ep->dev_info.max_rx_pktlen);
+	int ret = 0;
+
+	if (conf->mtu > 0)
+		ret = rte_eth_dev_set_mtu(ep->port_id, conf->mtu);
+	rte_eth_dev_get_mtu(ep->port_id, &ep->mtu);
+	if (ret == -ENOTSUP)
+		ep->mtu = conf->mtu;
+	else if (ret < 0)
+		return zc_fail(-ret, "port %s: MTU %u: %s takes frames of at most %u bytes (%s)",
+				conf->name, conf->mtu, conf->device, most, rte_strerror(-ret));
+	return 0;
+}
+
 static int
 configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 {
@@ -254,14 +277,9 @@ configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 	if (ret < 0)
 		return zc_fail(-ret, "port %s: %s can't be configured: %s", conf->name,
 				conf->device, rte_strerror(-ret));
-	if (conf->mtu > 0) {
-		ret = rte_eth_dev_set_mtu(ep->port_id, conf->mtu);
-		if (ret < 0)
-			return zc_fail(-ret, "port %s: MTU %u: %s takes %u to %u (%s)", conf->name,
-					conf->mtu, conf->device, ep->dev_info.min_mtu,
-					ep->dev_info.max_mtu, rte_strerror(-ret));
-	}
-	rte_eth_dev_get_mtu(ep->port_id, &ep->mtu);
+	ret = set_mtu(ep, conf);
+	if (ret < 0)
+		return ret;
 	ep->rx_desc = conf->rx_desc;
 	if (ep->rx_desc == 0)
 		ep->rx_desc = ep->driver != NULL && ep->driver->rx_desc > 0 ? ep->driver->rx_desc :
@@ -280,11 +298,11 @@ configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 }
 
 static void
-set_live(struct ethdev_port *ep, bool live)
+set_state(struct ethdev_port *ep, enum zc_queue_state state)
 {
 	for (uint16_t i = 0; i < ep->port.nqueues; i++)
-		__atomic_store_n(&ep->queue[i].live, live, __ATOMIC_RELEASE);
-	if (!live)
+		__atomic_store_n(&ep->queue[i].state, state, __ATOMIC_RELEASE);
+	if (state != ZC_QUEUE_LIVE)
 		zc_quiesce_wait();
 }
 
@@ -321,7 +339,7 @@ ethdev_start(struct zcnet_port *port)
 	if (ep->promiscuous)
 		rte_eth_promiscuous_enable(ep->port_id);
 	look_at_link(ep);
-	set_live(ep, true);
+	set_state(ep, ZC_QUEUE_LIVE);
 	return 0;
 }
 
@@ -334,18 +352,23 @@ collect(struct ethdev_port *ep)
 }
 
 static int
-ethdev_stop(struct zcnet_port *port)
+stop(struct ethdev_port *ep, enum zc_queue_state state)
 {
-	struct ethdev_port *ep = ethdev_port(port);
 	int ret = 0;
 
-	set_live(ep, false);
+	set_state(ep, state);
 	if (!ep->removed)
 		ret = rte_eth_dev_stop(ep->port_id);
 	collect(ep);
 	if (ret < 0)
-		return zc_fail(-ret, "port %s: stop: %s", port->name, rte_strerror(-ret));
+		return zc_fail(-ret, "port %s: stop: %s", ep->port.name, rte_strerror(-ret));
 	return 0;
+}
+
+static int
+ethdev_stop(struct zcnet_port *port)
+{
+	return stop(ethdev_port(port), ZC_QUEUE_DOWN);
 }
 
 /*
@@ -359,12 +382,14 @@ ethdev_release(struct zcnet_port *port)
 
 	if (!port->started || ep->removed)
 		return;
-	if (ethdev_stop(port) < 0)
+	if (stop(ep, ZC_QUEUE_HELD) < 0)
 		return;
 	if (setup_rx_queues(ep) == 0)
 		collect(ep);
-	if (ethdev_start(port) < 0)
+	if (ethdev_start(port) < 0) {
+		set_state(ep, ZC_QUEUE_DOWN);
 		port->started = false;
+	}
 }
 
 static void
@@ -460,6 +485,7 @@ ethdev_takes(const struct zcnet_port *port, struct zc_port_takes *takes)
 	uint16_t limit = ep->dev_info.tx_desc_lim.nb_mtu_seg_max;
 
 	takes->attached = ep->driver != NULL && ep->driver->tx_attach && port->zerocopy;
+	takes->nic = (struct zcnet_port *)(uintptr_t)port;
 	takes->segs_max = ep->driver != NULL ? ep->driver->segs_max : 1;
 	if (limit > 0)
 		takes->segs_max = RTE_MIN(takes->segs_max, limit);
@@ -478,9 +504,7 @@ static void
 reset_device(struct ethdev_port *ep)
 {
 	ZC_LOG(WARNING, "port %s: the NIC asks for a reset", ep->port.name);
-	set_live(ep, false);
-	rte_eth_dev_stop(ep->port_id);
-	collect(ep);
+	stop(ep, ZC_QUEUE_DOWN);
 	if (rte_eth_dev_reset(ep->port_id) < 0 || setup_rx_queues(ep) < 0 ||
 			setup_tx_queues(ep) < 0 || ethdev_start(&ep->port) < 0) {
 		ep->port.started = false;
@@ -496,9 +520,7 @@ ethdev_tick(struct zcnet_port *port, uint64_t now)
 
 	if (bits & EVENT_REMOVED) {
 		ZC_LOG(WARNING, "port %s: the device was removed", port->name);
-		set_live(ep, false);
-		rte_eth_dev_stop(ep->port_id);
-		collect(ep);
+		stop(ep, ZC_QUEUE_DOWN);
 		ep->removed = true;
 		ep->link_up = false;
 		port->started = false;

@@ -3,9 +3,8 @@
  * One interface over guests and NICs: bursts of mbufs in and out of (port, queue).
  *
  * The four data-path calls run on the lcore that owns the queue, and may be called whatever
- * state the port is in: a queue that isn't live gives nothing, and counts what it is given as
- * dropped. Control takes a queue away by clearing its live flag and waiting with
- * zc_quiesce_wait().
+ * state the port is in: a queue that isn't live gives nothing, and drops or refuses what it is
+ * given. Control takes a queue away by changing its state and waiting with zc_quiesce_wait().
  */
 #ifndef ZC_PORT_PORT_H
 #define ZC_PORT_PORT_H
@@ -26,9 +25,17 @@
 /** Frames of a burst. 32 is what testpmd, OVS and the vector drivers' refill use. */
 #define ZC_BURST 32
 
+/** What the data path does with a (port, queue). Control writes it, the owner reads it. */
+enum zc_queue_state {
+	ZC_QUEUE_DOWN, /* nothing there, or stopped: frames for it are dropped */
+	ZC_QUEUE_HELD, /* control is changing something: frames wait */
+	ZC_QUEUE_LIVE,
+};
+
 /** What a port that sends takes from the one that it is bound to. */
 struct zc_port_takes {
-	bool attached; /* guest memory */
+	bool attached;          /* guest memory */
+	struct zcnet_port *nic; /* that can be told to give it back, NULL: none */
 	uint16_t segs_max;
 	uint32_t frame_max; /* bytes */
 };

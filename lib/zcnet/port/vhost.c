@@ -26,7 +26,7 @@ vhost_rx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16
 {
 	struct vhost_queue *q = vhost_port(port)->queue[queue];
 
-	if (unlikely(!__atomic_load_n(&q->tx_live, __ATOMIC_ACQUIRE)))
+	if (unlikely(__atomic_load_n(&q->tx_state, __ATOMIC_ACQUIRE) != ZC_QUEUE_LIVE))
 		return 0;
 	return zc_tx_take(&q->tx, pkts, n);
 }
@@ -36,8 +36,12 @@ vhost_tx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16
 {
 	struct vhost_queue *q = vhost_port(port)->queue[queue];
 
-	if (likely(__atomic_load_n(&q->rx_live, __ATOMIC_ACQUIRE)))
+	uint8_t state = __atomic_load_n(&q->rx_state, __ATOMIC_ACQUIRE);
+
+	if (likely(state == ZC_QUEUE_LIVE))
 		return zc_rx_put(&q->rx, pkts, n);
+	if (state == ZC_QUEUE_HELD)
+		return 0;
 	ZC_COUNT(&q->rx.counters, drop_no_guest, n);
 	rte_pktmbuf_free_bulk(pkts, n);
 	return n;
@@ -48,7 +52,7 @@ vhost_complete(struct zcnet_port *port, uint16_t queue, uint64_t now)
 {
 	struct vhost_queue *q = vhost_port(port)->queue[queue];
 
-	if (likely(__atomic_load_n(&q->tx_live, __ATOMIC_ACQUIRE)) &&
+	if (likely(__atomic_load_n(&q->tx_state, __ATOMIC_ACQUIRE) == ZC_QUEUE_LIVE) &&
 			q->tx.vq.next_used != q->tx.vq.next_avail)
 		zc_tx_complete(&q->tx, now);
 	return zc_tx_out(&q->tx);
@@ -235,7 +239,8 @@ vhost_queues_used(const struct zcnet_port *port)
 	const struct vhost_port *vp = vhost_port(port);
 	uint16_t n = 0;
 
-	while (n < port->nqueues && vp->queue[n]->tx_live && vp->queue[n]->rx_live)
+	while (n < port->nqueues && vp->queue[n]->tx_state != ZC_QUEUE_DOWN &&
+			vp->queue[n]->rx_state != ZC_QUEUE_DOWN)
 		n++;
 	return n;
 }
@@ -253,7 +258,7 @@ vhost_info(const struct zcnet_port *port, struct zcnet_port_info *info)
 	info->header_bytes = vp->conf.header_bytes;
 	info->out_max = vp->conf.out_max;
 	info->rx_full = vp->conf.rx_full;
-	info->ring_size = vp->queue[0]->tx_live ? vp->queue[0]->tx.vq.size : 0;
+	info->ring_size = vp->queue[0]->tx_state != ZC_QUEUE_DOWN ? vp->queue[0]->tx.vq.size : 0;
 	info->zerocopy_tx = copy_of(vp, vp->queue[0]) == ZC_TX_ATTACH;
 	info->zerocopy_rx = vp->queue[0]->rx.ctor != NULL;
 	if (!port->zerocopy)
@@ -276,17 +281,17 @@ vhost_stats(const struct zcnet_port *port, enum zcnet_dir dir, uint16_t queue,
 
 	if (dir == ZCNET_RX) {
 		zc_counters_add_to(&q->tx.counters, stats->counter);
-		stats->enabled = q->tx_live;
-		stats->broken = q->tx_live ? zc_vq_fault_text(q->tx.vq.fault) : NULL;
+		stats->enabled = q->tx_state != ZC_QUEUE_DOWN;
+		stats->broken = stats->enabled ? zc_vq_fault_text(q->tx.vq.fault) : NULL;
 		stats->out = zc_tx_out(&q->tx);
 		stats->out_peak = q->tx.out_peak;
 		stats->oldest_us = zc_tx_age(&q->tx, rte_rdtsc()) * 1000000 / rte_get_tsc_hz();
 		return;
 	}
 	zc_counters_add_to(&q->rx.counters, stats->counter);
-	stats->enabled = q->rx_live;
-	stats->broken = q->rx_live ? zc_vq_fault_text(q->rx.vq.fault) : NULL;
-	if (q->rx_live && q->rx.ctor != NULL) {
+	stats->enabled = q->rx_state != ZC_QUEUE_DOWN;
+	stats->broken = stats->enabled ? zc_vq_fault_text(q->rx.vq.fault) : NULL;
+	if (stats->enabled && q->rx.ctor != NULL) {
 		undone = zc_rx_undone(&q->rx);
 		stats->out = q->rx.ctor->armed;
 		stats->holes = undone > stats->out ? undone - stats->out : 0;
@@ -318,6 +323,7 @@ static void
 vhost_tick(struct zcnet_port *port, uint64_t now)
 {
 	(void)now;
+	zc_vhost_settle_rings(vhost_port(port));
 	zc_vhost_reap_maps(vhost_port(port));
 }
 

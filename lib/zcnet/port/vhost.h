@@ -4,7 +4,8 @@
  * rings.
  *
  *   vhost.c        the port: data path, settings, statistics, creation
- *   vhost_guest.c  a guest comes, goes, changes its rings or its memory: librte_vhost's callbacks
+ *   vhost_guest.c  a guest comes, goes, changes its memory: librte_vhost's callbacks
+ *   vhost_ring.c   its rings and the NIC queues armed from them
  *   socket.c       the socket's file
  */
 #ifndef ZC_PORT_VHOST_H
@@ -15,8 +16,8 @@
 /** A queue pair. Names are the guest's: tx is what it sends. */
 struct vhost_queue {
 	/* control writes, owner reads */
-	bool tx_live;
-	bool rx_live;
+	uint8_t tx_state; /* enum zc_queue_state */
+	uint8_t rx_state;
 	/* control */
 	bool tx_enabled; /* by the front-end */
 	bool rx_enabled;
@@ -71,6 +72,41 @@ void zc_vhost_unregister(struct vhost_port *vp);
 int zc_vhost_guest_up(struct vhost_port *vp);
 void zc_vhost_guest_down(struct vhost_port *vp);
 /**@}*/
+
+/** @name Rings, numbered as vhost-user does: 2i receives, 2i + 1 sends, from the guest's view. */
+/**@{*/
+struct rte_vhost_memory;
+
+/** Attach the rings that the front-end enabled; they are held then. */
+void zc_vhost_rings_attach(struct vhost_port *vp, const struct rte_vhost_memory *mem);
+
+/** The rings lie elsewhere now. They are suspended. */
+void zc_vhost_rings_refresh(struct vhost_port *vp, const struct rte_vhost_memory *mem);
+
+/** Store ring positions with librte_vhost and let go. Nothing is out or armed. */
+void zc_vhost_rings_detach(struct vhost_port *vp);
+
+/** The front-end enabled a ring, or changed one that is. 0 or what zc_fail() gave. */
+int zc_vhost_ring_enable(struct vhost_port *vp, uint16_t vring);
+
+/** Hold one ring that isn't down. Nobody touches it when this returns. */
+void zc_vhost_suspend(struct vhost_port *vp, uint16_t vring);
+
+/** Hold all rings, or take them down. */
+void zc_vhost_suspend_all(struct vhost_port *vp, enum zc_queue_state state);
+
+/** Held rings that are enabled go on. */
+void zc_vhost_resume_held(struct vhost_port *vp);
+
+/** Rings that the front-end disabled, and that didn't come back at once, go down. */
+void zc_vhost_settle_rings(struct vhost_port *vp);
+
+/** Get every armed buffer back from the NICs. The receive rings are suspended. */
+void zc_vhost_disarm_all(struct vhost_port *vp);
+/**@}*/
+
+/** Buffers may still point into @p map: keep it until they are back. The rings are suspended. */
+void zc_vhost_retire_map(struct vhost_port *vp, struct zc_map *map);
 
 /** Bind constructors of live queues, after the source or the zero-copy setting changed. */
 void zc_vhost_bind_sources(struct vhost_port *vp);

@@ -98,7 +98,10 @@ zc_vq_refresh(struct zc_vq *vq)
 
 	if (vq->fault != ZC_VQ_OK || n == 0)
 		return 0;
-	/* What is posted and what is in the window share the ring; an index that went back looks far ahead. */
+	/*
+	 * What is posted and what is in the window share the ring; an index that went back
+	 * looks far ahead.
+	 */
 	if (n > vq->size - (uint16_t)(vq->next_avail - vq->next_used)) {
 		zc_vq_break(vq, ZC_VQ_AVAIL_JUMP);
 		return 0;

@@ -16,8 +16,8 @@ extern "C" {
 
 /*
  * Counters of one direction of one queue. A frame offered is counted once: in frames (it went
- * on), or in one drop_*. Of frames, those without a payload copy are in zc_frames and the
- * others in one copy_*.
+ * on), or in one drop_*. Of a guest's frames, those without a payload copy are in zc_frames and
+ * the others in one copy_*; a NIC's queues count frames, bytes and drops only.
  */
 #define ZCNET_QUEUE_COUNTERS(X) \
 	X(frames, "frames moved") \

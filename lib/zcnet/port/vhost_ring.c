@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A vhost port's rings: where they lie, who may touch them, and which NIC queue is armed from
+ * them.
+ *
+ * A ring is taken from its worker by changing its state and waiting with zc_quiesce_wait(),
+ * changed, and given back. Runs on control threads with the control lock held.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <rte_vhost.h>
+
+#include <linux/virtio_net.h>
+
+#include "../core/control.h"
+#include "../core/error.h"
+#include "../core/quiesce.h"
+#include "vhost.h"
+
+/* How long a NIC that was stopped may take to give everything back. */
+#define AFTER_RELEASE_MS 100
+
+/*
+ * Our address of what librte_vhost has at @ptr: its mapping goes away with the next memory
+ * table, ours doesn't.
+ */
+static void *
+own_address(const struct zc_map *map, const struct rte_vhost_memory *mem, const void *ptr,
+		uint64_t len)
+{
+	for (uint32_t i = 0; i < mem->nregions; i++) {
+		const struct rte_vhost_mem_region *region = &mem->regions[i];
+		uint64_t off = (uintptr_t)ptr - region->host_user_addr;
+
+		if (off < region->size)
+			return zc_map_hva(map, region->guest_phys_addr + off, len);
+	}
+	return NULL;
+}
+
+/* ---- one ring ---- */
+
+/*
+ * The guest's interrupt: a duplicate of our own, because librte_vhost closes its descriptor
+ * whenever the guest sends a new one.
+ */
+static int
+own_callfd(int callfd)
+{
+	int fd = callfd >= 0 ? fcntl(callfd, F_DUPFD_CLOEXEC, 0) : -1;
+
+	/* A full eventfd must not block a worker. */
+	if (fd >= 0)
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	return fd;
+}
+
+/* Fill @conf with where the ring lies now. */
+static int
+ring_conf(struct vhost_port *vp, uint16_t vring, const struct rte_vhost_memory *mem,
+		struct zc_vq_conf *conf)
+{
+	struct rte_vhost_vring ring;
+	uint16_t last_avail, last_used;
+
+	if (rte_vhost_get_vhost_vring(vp->vid, vring, &ring) < 0 ||
+			rte_vhost_get_vring_base(vp->vid, vring, &last_avail, &last_used) < 0)
+		return zc_fail(EINVAL, "port %s: librte_vhost doesn't know ring %u", vp->port.name,
+				vring);
+	*conf = (struct zc_vq_conf){
+		.desc = own_address(vp->map, mem, ring.desc, sizeof(struct vring_desc) * ring.size),
+		.avail = own_address(vp->map, mem, ring.avail, sizeof(uint16_t) * (3 + ring.size)),
+		.used = own_address(vp->map, mem, ring.used,
+				sizeof(uint16_t) * 3 + sizeof(struct vring_used_elem) * ring.size),
+		.size = ring.size,
+		/* Used entries are in avail order: what isn't used hasn't been taken. */
+		.next_avail = last_used,
+		.next_used = last_used,
+		.hdr_len = vp->features &
+						((1ULL << VIRTIO_NET_F_MRG_RXBUF) |
+								(1ULL << VIRTIO_F_VERSION_1)) ?
+				12 :
+				10,
+		.event_idx = vp->features & (1ULL << VIRTIO_RING_F_EVENT_IDX),
+		.indirect = vp->features & (1ULL << VIRTIO_RING_F_INDIRECT_DESC),
+		.callfd = ring.callfd,
+		.map = vp->map,
+	};
+	if (conf->desc == NULL || conf->avail == NULL || conf->used == NULL)
+		return zc_fail(EINVAL, "port %s: ring %u lies outside of the guest's memory",
+				vp->port.name, vring);
+	return 0;
+}
+
+static bool
+is_tx(uint16_t vring)
+{
+	return vring % 2 == 1;
+}
+
+static struct zc_vq *
+vq_of(struct vhost_port *vp, uint16_t vring)
+{
+	struct vhost_queue *q = vp->queue[vring / 2];
+
+	return is_tx(vring) ? &q->tx.vq : &q->rx.vq;
+}
+
+static uint8_t *
+state_of(struct vhost_port *vp, uint16_t vring)
+{
+	struct vhost_queue *q = vp->queue[vring / 2];
+
+	return is_tx(vring) ? &q->tx_state : &q->rx_state;
+}
+
+static bool
+is_enabled(const struct vhost_port *vp, uint16_t vring)
+{
+	const struct vhost_queue *q = vp->queue[vring / 2];
+
+	return is_tx(vring) ? q->tx_enabled : q->rx_enabled;
+}
+
+/*
+ * Take the ring away from its worker and from the page constructor; in force after
+ * zc_quiesce_wait().
+ */
+static void
+suspend(struct vhost_port *vp, uint16_t vring, enum zc_queue_state state)
+{
+	struct vhost_queue *q = vp->queue[vring / 2];
+
+	if (!is_tx(vring) && q->rx.ctor != NULL)
+		__atomic_store_n(&q->rx.ctor->rx, NULL, __ATOMIC_RELEASE);
+	__atomic_store_n(state_of(vp, vring), state, __ATOMIC_RELEASE);
+}
+
+void
+zc_vhost_suspend(struct vhost_port *vp, uint16_t vring)
+{
+	if (*state_of(vp, vring) == ZC_QUEUE_DOWN)
+		return;
+	suspend(vp, vring, ZC_QUEUE_HELD);
+	zc_quiesce_wait();
+}
+
+void
+zc_vhost_suspend_all(struct vhost_port *vp, enum zc_queue_state state)
+{
+	for (uint16_t i = 0; i < 2 * vp->port.nqueues; i++)
+		if (*state_of(vp, i) != ZC_QUEUE_DOWN)
+			suspend(vp, i, state);
+	zc_quiesce_wait();
+}
+
+static void
+resume(struct vhost_port *vp, uint16_t vring)
+{
+	struct vhost_queue *q = vp->queue[vring / 2];
+
+	if (*state_of(vp, vring) != ZC_QUEUE_HELD || !is_enabled(vp, vring))
+		return;
+	__atomic_store_n(state_of(vp, vring), ZC_QUEUE_LIVE, __ATOMIC_RELEASE);
+	if (!is_tx(vring) && q->rx.ctor != NULL)
+		__atomic_store_n(&q->rx.ctor->rx, &q->rx, __ATOMIC_RELEASE);
+}
+
+void
+zc_vhost_resume_held(struct vhost_port *vp)
+{
+	/* Receive rings first: what a guest sends may be answered at once. */
+	for (uint16_t i = 0; i < vp->port.nqueues; i++)
+		resume(vp, 2 * i);
+	for (uint16_t i = 0; i < vp->port.nqueues; i++)
+		resume(vp, 2 * i + 1);
+}
+
+void
+zc_vhost_settle_rings(struct vhost_port *vp)
+{
+	bool changed = false;
+
+	for (uint16_t i = 0; i < 2 * vp->port.nqueues; i++) {
+		if (*state_of(vp, i) != ZC_QUEUE_HELD || is_enabled(vp, i))
+			continue;
+		__atomic_store_n(state_of(vp, i), ZC_QUEUE_DOWN, __ATOMIC_RELEASE);
+		changed = true;
+	}
+	if (changed)
+		zc_control_changed();
+}
+
+static int
+ring_attach(struct vhost_port *vp, uint16_t vring, const struct rte_vhost_memory *mem)
+{
+	struct vhost_queue *q = vp->queue[vring / 2];
+	struct zc_vq_conf conf;
+	int ret = ring_conf(vp, vring, mem, &conf);
+
+	if (ret < 0)
+		return ret;
+	conf.callfd = own_callfd(conf.callfd);
+	ret = is_tx(vring) ? zc_tx_attach(&q->tx, &conf) :
+			     zc_rx_attach(&q->rx, &conf,
+					     vp->features & (1ULL << VIRTIO_NET_F_MRG_RXBUF));
+	if (ret < 0)
+		return zc_fail(-ret, "port %s: ring %u of %u descriptors: %s", vp->port.name, vring,
+				conf.size, rte_strerror(-ret));
+	return 0;
+}
+
+/* The ring's memory or its eventfd may be new. The queue is suspended. */
+static int
+ring_refresh(struct vhost_port *vp, uint16_t vring, const struct rte_vhost_memory *mem)
+{
+	struct zc_vq *vq = vq_of(vp, vring);
+	struct zc_vq_conf conf;
+	int ret = ring_conf(vp, vring, mem, &conf);
+
+	if (ret < 0)
+		return ret;
+	if (vq->callfd >= 0)
+		close(vq->callfd);
+	vq->callfd = own_callfd(conf.callfd);
+	vq->desc = conf.desc;
+	vq->avail = conf.avail;
+	vq->used = conf.used;
+	vq->map = conf.map;
+	vq->hot = conf.map->region[0];
+	return 0;
+}
+
+static int
+ring_up(struct vhost_port *vp, uint16_t vring, const struct rte_vhost_memory *mem)
+{
+	int ret;
+
+	if (vq_of(vp, vring)->window == NULL) {
+		ret = ring_attach(vp, vring, mem);
+	} else {
+		suspend(vp, vring, ZC_QUEUE_HELD);
+		zc_quiesce_wait();
+		ret = ring_refresh(vp, vring, mem);
+	}
+	*state_of(vp, vring) = ret == 0 ? ZC_QUEUE_HELD : ZC_QUEUE_DOWN;
+	if (ret < 0)
+		ZC_LOG(ERR, "%s", zc_last_error());
+	return ret;
+}
+
+int
+zc_vhost_ring_enable(struct vhost_port *vp, uint16_t vring)
+{
+	bool was_down = *state_of(vp, vring) == ZC_QUEUE_DOWN;
+	struct rte_vhost_memory *mem = NULL;
+	int ret;
+
+	if (rte_vhost_get_mem_table(vp->vid, &mem) < 0)
+		return -EINVAL;
+	ret = ring_up(vp, vring, mem);
+	free(mem);
+	zc_vhost_resume_held(vp);
+	if (was_down)
+		zc_control_changed();
+	return ret;
+}
+
+void
+zc_vhost_rings_attach(struct vhost_port *vp, const struct rte_vhost_memory *mem)
+{
+	for (uint16_t i = 0; i < 2 * vp->port.nqueues; i++)
+		if (is_enabled(vp, i))
+			ring_up(vp, i, mem);
+}
+
+void
+zc_vhost_rings_refresh(struct vhost_port *vp, const struct rte_vhost_memory *mem)
+{
+	for (uint16_t i = 0; i < 2 * vp->port.nqueues; i++)
+		if (vq_of(vp, i)->window != NULL && ring_refresh(vp, i, mem) < 0) {
+			ZC_LOG(ERR, "%s", zc_last_error());
+			*state_of(vp, i) = ZC_QUEUE_DOWN;
+		}
+}
+
+static void
+ring_detach(struct vhost_port *vp, uint16_t vring)
+{
+	struct zc_vq *vq = vq_of(vp, vring);
+	struct vhost_queue *q = vp->queue[vring / 2];
+
+	if (vq->window == NULL)
+		return;
+	/* In avail order, so what wasn't used is posted again. */
+	rte_vhost_set_vring_base(vp->vid, vring, vq->next_used, vq->next_used);
+	if (vq->callfd >= 0)
+		close(vq->callfd);
+	if (is_tx(vring))
+		zc_tx_detach(&q->tx);
+	else
+		zc_rx_detach(&q->rx);
+}
+
+void
+zc_vhost_rings_detach(struct vhost_port *vp)
+{
+	for (uint16_t i = 0; i < 2 * vp->port.nqueues; i++)
+		ring_detach(vp, i);
+}
+
+/* ---- arming ---- */
+
+static bool
+wait_disarmed(const struct zc_ctor *ctor, unsigned int ms)
+{
+	for (unsigned int i = 0; __atomic_load_n(&ctor->armed, __ATOMIC_RELAXED) > 0; i++) {
+		if (i == ms * 5)
+			return false;
+		usleep(200);
+	}
+	return true;
+}
+
+/* Get armed buffers back from the NIC. The receive ring is suspended. */
+static void
+disarm(struct vhost_port *vp, struct vhost_queue *q)
+{
+	struct zc_ctor *ctor = q->rx.ctor;
+
+	if (ctor == NULL)
+		return;
+	if (ctor->armed > 0) {
+		/* Frames that the worker holds would stay armed: it drops them. */
+		__atomic_store_n(&q->rx_state, ZC_QUEUE_DOWN, __ATOMIC_RELEASE);
+		q->source->ops->release(q->source);
+	}
+	if (!wait_disarmed(ctor, AFTER_RELEASE_MS)) {
+		ZC_LOG(ERR, "port %s: port %s keeps %u guest buffers; their memory stays mapped",
+				vp->port.name, q->source->name, ctor->armed);
+		zc_map_get(vp->map);
+	}
+	zc_rx_rewind(&q->rx);
+	ctor->bound = NULL;
+	q->rx.ctor = NULL;
+}
+
+/* Arm from the NIC queue that the connection chose. The receive ring is suspended. */
+static void
+arm(struct vhost_port *vp, struct vhost_queue *q)
+{
+	struct zc_ctor *ctor = NULL;
+
+	if (q->nic != NULL && vp->port.zerocopy)
+		ctor = q->nic->ops->ctor(q->nic, q->nic_queue);
+	if (ctor == NULL || ctor->armed > 0)
+		return;
+	ctor->bound = &q->rx;
+	q->rx.ctor = ctor;
+	q->source = q->nic;
+}
+
+void
+zc_vhost_disarm_all(struct vhost_port *vp)
+{
+	for (uint16_t i = 0; i < vp->port.nqueues; i++)
+		disarm(vp, vp->queue[i]);
+}
+
+void
+zc_vhost_bind_sources(struct vhost_port *vp)
+{
+	bool up[ZCNET_QUEUES_MAX];
+
+	for (uint16_t i = 0; i < vp->port.nqueues; i++) {
+		up[i] = vp->queue[i]->rx_state != ZC_QUEUE_DOWN;
+		if (up[i])
+			suspend(vp, 2 * i, ZC_QUEUE_HELD);
+	}
+	zc_quiesce_wait();
+	zc_vhost_disarm_all(vp);
+	for (uint16_t i = 0; i < vp->port.nqueues; i++) {
+		if (!up[i])
+			continue;
+		arm(vp, vp->queue[i]);
+		vp->queue[i]->rx_state = ZC_QUEUE_HELD;
+	}
+	zc_vhost_resume_held(vp);
+}
+
+/* ---- maps that buffers may still point into ---- */
+
+void
+zc_vhost_retire_map(struct vhost_port *vp, struct zc_map *map)
+{
+	struct vhost_retired *retired;
+
+	if (map == NULL)
+		return;
+	retired = calloc(1, sizeof(*retired));
+	if (retired == NULL)
+		return; /* leaked on purpose: a map too many is better than a DMA into nothing */
+	retired->map = map;
+	for (uint16_t i = 0; i < vp->port.nqueues; i++) {
+		struct zc_ctor *ctor = vp->queue[i]->rx.ctor;
+
+		retired->seg[i] = vp->queue[i]->tx.seg_head;
+		if (ctor != NULL) {
+			ctor->armed_old = ctor->armed;
+			ctor->gen = (ctor->gen + 1) % ZC_CTOR_GENS;
+		}
+	}
+	retired->next = vp->retired;
+	vp->retired = retired;
+}
+
+static bool
+is_unused(const struct vhost_port *vp, const struct vhost_retired *retired)
+{
+	for (uint16_t i = 0; i < vp->port.nqueues; i++) {
+		const struct vhost_queue *q = vp->queue[i];
+
+		if (q == NULL)
+			continue;
+		if ((int32_t)(retired->seg[i] -
+				    __atomic_load_n(&q->tx.seg_back, __ATOMIC_RELAXED)) > 0)
+			return false;
+		if (q->rx.ctor != NULL &&
+				__atomic_load_n(&q->rx.ctor->armed_old, __ATOMIC_RELAXED) > 0)
+			return false;
+	}
+	return true;
+}
+
+void
+zc_vhost_reap_maps(struct vhost_port *vp)
+{
+	struct vhost_retired **link = &vp->retired;
+
+	while (*link != NULL) {
+		struct vhost_retired *retired = *link;
+
+		if (is_unused(vp, retired)) {
+			*link = retired->next;
+			zc_map_put(retired->map);
+			free(retired);
+		} else {
+			link = &retired->next;
+		}
+	}
+}

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Running: one run is one start of a switch and its guest; runs of peers take turns."""
+
+import dataclasses
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+
+import noise
+from guests import Guest
+from switches import CPU_GUEST, CPU_SWITCH, Failed
+
+WARM_SECONDS = 0.15
+WINDOW_SECONDS = 0.02
+
+
+@dataclasses.dataclass
+class Run:
+    """What one run gave. cycles: a frame delivered, the median of the quiet windows."""
+
+    cycles: float = 0.0
+    pps: float = 0.0            # delivered
+    lost: float = 0.0           # share
+    no_copy: float = 0.0        # share
+    quiet: int = 0              # windows
+    windows: int = 0
+    state: float | None = None  # of the machine, see noise.Probe
+    round: int = 0              # runs of one round came one after the other
+    guest: dict = dataclasses.field(default_factory=dict)
+
+    def is_quiet(self):
+        return self.quiet >= max(3, self.windows // 3) and self.state is not None
+
+
+class Bench:
+    """The means that all runs share."""
+
+    def __init__(self, build, windows):
+        self.build = build
+        self.windows = windows
+        self.base = tempfile.mkdtemp(prefix='zc-bench-')
+        self.probe = noise.Probe(self.base, (CPU_GUEST, CPU_SWITCH))
+
+    def close(self):
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    def run(self, kind, cell):
+        """@return Run. Raises Failed, or NotImplementedError when the peer can't do the cell."""
+        folder = tempfile.mkdtemp(dir=self.base)
+        switch = kind(cell, folder, self.build)
+        guests = []
+        before = self.probe.take()
+        try:
+            switch.start()
+            guests = connect(switch, cell, self.build)
+            run = self.watch(switch, guests)
+            for guest in guests[:2 if cell.way in ('guests', 'both') else 1]:
+                run.guest.update(guest.stop())
+        finally:
+            for guest in guests:
+                if guest.process.poll() is None:
+                    guest.process.kill()
+                    guest.process.wait()
+            switch.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+        run.state = self.probe.state(before, self.probe.take())
+        return run
+
+    def watch(self, switch, guests):
+        wait_for_frames(switch, guests)
+        time.sleep(WARM_SECONDS)
+        taken = [self.window(switch) for _ in range(self.windows)]
+        for guest in guests[:1]:
+            guest.check()
+        taken = [w for w in taken if w]
+        quiet = [w for w in taken if w['quiet']] or taken
+        if not quiet:
+            raise Failed(f'{switch.name}: no frame was delivered')
+        run = Run(windows=self.windows, quiet=sum(w['quiet'] for w in taken))
+        for key in ('cycles', 'pps', 'lost', 'no_copy'):
+            setattr(run, key, statistics.median(w[key] for w in quiet))
+        return run
+
+    @staticmethod
+    def window(switch):
+        """@return a dict, or None when nothing was delivered."""
+        waited, stolen = switch.waited(), noise.stolen(CPU_SWITCH)
+        a, start = switch.counters(), time.monotonic()
+        time.sleep(WINDOW_SECONDS)
+        b, seconds = switch.counters(), time.monotonic() - start
+        waited, stolen = switch.waited() - waited, noise.stolen(CPU_SWITCH) - stolen
+        frames = b.frames - a.frames
+        if frames <= 0:
+            return None
+        return {
+            'cycles': (b.cycles - a.cycles) / frames,
+            'pps': frames / seconds,
+            'lost': (b.lost - a.lost) / (b.lost - a.lost + frames),
+            'no_copy': (b.no_copy - a.no_copy) / frames,
+            'quiet': waited <= noise.WAITED_MOST * seconds * 1e9 and stolen == 0,
+        }
+
+
+def connect(switch, cell, build):
+    """The guests of a cell, the busy ones first and started last."""
+    modes = {'out': ['flood'], 'in': ['sink'], 'guests': ['flood', 'sink'],
+             'both': ['flood', 'sink']}[cell.way]
+    idle = []
+    try:
+        for path in switch.sockets[len(modes):]:
+            idle.append(Guest(build, path, 'idle', cell))
+        if idle:
+            time.sleep(0.3 + 0.02 * len(idle))
+        for guest in idle:
+            guest.check()
+            guest.freeze()
+        return [Guest(build, path, mode, cell) for path, mode in zip(switch.sockets, modes)] + idle
+    except BaseException:
+        for guest in idle:
+            guest.process.kill()
+            guest.process.wait()
+        raise
+
+
+def wait_for_frames(switch, guests):
+    end = time.monotonic() + 10
+    first = switch.counters().frames
+    while switch.counters().frames - first < 100:
+        for guest in guests[:2]:
+            guest.check()
+        if time.monotonic() > end:
+            raise switch.complaint('no frame came through')
+        time.sleep(0.01)
+
+
+class Progress:
+    """One line a run on stderr, with the time left."""
+
+    def __init__(self, total):
+        self.total, self.done, self.start = total, 0, time.monotonic()
+
+    def step(self, text):
+        self.done += 1
+        each = (time.monotonic() - self.start) / self.done
+        left = max(0, self.total - self.done) * each
+        print(f'[{self.done}/{self.total}] {text}, {left // 60:.0f}:{left % 60:02.0f} left', file=sys.stderr,
+              flush=True)
+
+
+def good_runs(peers):
+    """{peer: its quiet runs in the state of the machine that all peers share best}, and that state."""
+    quiet = {p: [r for r in runs if r.is_quiet()] for p, runs in peers.items()}
+    state = noise.common_state([[r.state for r in runs] for runs in quiet.values()])
+    return {p: [r for r in runs if noise.is_alike(r.state, state)] for p, runs in quiet.items()}, state
+
+
+def good_rounds(good):
+    """Rounds in which the runs of all peers are good."""
+    return set.intersection(*({r.round for r in runs} for runs in good.values())) if good else set()
+
+
+def one_run(bench, cell, kind, number, peers, failures, progress):
+    if kind.name in failures:
+        progress.step(f'{cell.name} {kind.name}: left out')
+        return
+    try:
+        run = bench.run(kind, cell)
+    except (Failed, NotImplementedError) as why:
+        failures[kind.name] = str(why)
+        del peers[kind.name]
+        progress.step(f'{cell.name} {kind.name}: {why}')
+        return
+    run.round = number
+    peers[kind.name].append(run)
+    state = f'state {run.state:.0f}' if run.state else 'changing state'
+    progress.step(f'{cell.name} {kind.name}: {run.cycles:.1f} cycles, {run.quiet} of {run.windows} windows quiet, '
+                  f'{state}')
+
+
+def measure(bench, cells, kinds, rounds, again):
+    """All cells with all peers, taking turns: {cell: {peer: [Run]}}, and {cell: {peer: why not}}.
+
+    Where noise left too few runs of one state, there are more rounds, again at most.
+    """
+    results, failures = {}, {}
+    progress = Progress(len(cells) * len(kinds) * rounds)
+    for cell in cells:
+        peers = results[cell] = {k.name: [] for k in kinds}
+        failures[cell] = {}
+        for number in range(rounds + again):
+            if number >= rounds and len(good_rounds(good_runs(peers)[0])) >= rounds:
+                break
+            progress.total += len(kinds) if number >= rounds else 0
+            for kind in kinds:
+                one_run(bench, cell, kind, number, peers, failures[cell], progress)
+    return results, failures
+

@@ -22,13 +22,6 @@ def difference(new, old):
                   for name in new[way] if isinstance(new[way][name], int)} for way in WAYS}
 
 
-def share(counters):
-    """Bytes without copy, in percent of all; None if nothing moved or the switch doesn't say."""
-    if "zc_bytes" not in counters or not counters["bytes"]:
-        return None
-    return 100 * counters["zc_bytes"] / counters["bytes"]
-
-
 def percent(value):
     return "-" if value is None else f"{value:.1f} %"
 
@@ -84,7 +77,7 @@ class Table:
         columns = ""
         for way in WAYS:
             rate = moved[way]["bytes"] * 8 / seconds / 1e6
-            columns += f"{rate:9.0f} {percent(share(moved[way])):>8} "
+            columns += f"{rate:9.0f} {percent(rig.share(moved[way])):>8} "
         frames = counters.get("worker_frames", 0) - self.last.get("worker_frames", 0)
         cycles = (counters["busy_cycles"] - self.last["busy_cycles"]) // frames if frames else "-"
         elapsed = time.monotonic() - self.start
@@ -129,11 +122,12 @@ def demo(r, image, shell):
     print(*results, sep="\n")
     good = True
     for way in WAYS:
-        without = share(total[way])
+        without = rig.share(total[way])
         print(f"{way.replace('_', ' the ')}: {total[way]['bytes'] / 1e6:.0f} MB, "
               f"without a copy by {switch.name}: {percent(without)}")
         good = good and (without or 0) >= SHARE_WANTED
-    print(f"copied or dropped frames by reason: {reasons(total) or 'none'}")
+    print(f"copied or dropped frames by reason: {reasons(total) or 'none'}\n"
+          "The cycles are mostly the tap's: the kernel's network stack runs in its system calls.")
     if shell:
         leave_to_user(switch, guest)
     guest.stop()

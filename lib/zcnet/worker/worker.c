@@ -41,8 +41,9 @@ turn(struct zc_worker *worker, const struct zc_stream_list *list, uint64_t now)
 	return frames;
 }
 
-int
-zc_worker_main(void *arg)
+/* The poll loop; returns when told to stop. */
+static int
+worker_main(void *arg)
 {
 	struct zc_worker *worker = arg;
 	uint64_t now = rte_rdtsc(), then;
@@ -105,8 +106,7 @@ start(void)
 		return zc_fail(ENODEV,
 				"no worker lcore: give EAL at least two lcores, such as -l 0,1");
 	for (unsigned int i = 0; i < zc_nworkers; i++) {
-		int ret = rte_eal_remote_launch(zc_worker_main, &zc_workers[i],
-				zc_workers[i].lcore);
+		int ret = rte_eal_remote_launch(worker_main, &zc_workers[i], zc_workers[i].lcore);
 
 		if (ret < 0)
 			return zc_fail(-ret, "lcore %u can't be launched: it is busy",

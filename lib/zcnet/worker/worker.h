@@ -46,9 +46,6 @@ extern struct zc_worker zc_workers[ZC_WORKERS_MAX];
 extern unsigned int zc_nworkers;
 extern bool zc_workers_running;
 
-/** The poll loop; returns when told to stop. Launched by EAL on the worker's lcore. */
-int zc_worker_main(void *worker);
-
 /**
  * Give every stream to a worker. Lock held. Called whenever ports, queues or connections
  * change.

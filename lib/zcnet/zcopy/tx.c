@@ -261,7 +261,7 @@ way_of(const struct zc_tx_limits *limits, uint32_t nsegs, uint32_t len)
 		return ZCNET_Q_copy_off;
 	if (limits->copy == ZC_TX_COPY_RECOVER)
 		return ZCNET_Q_copy_recover;
-	if (nsegs > RTE_MIN(limits->segs_max, limits->out_max))
+	if (nsegs > limits->segs_max || nsegs > limits->out_max)
 		return ZCNET_Q_copy_segs;
 	return ZCNET_Q_zc_frames;
 }

@@ -206,6 +206,22 @@ frontend_mem_add(struct frontend *fe, uint64_t bytes)
 }
 
 int
+frontend_mem_move(struct frontend *fe)
+{
+	size_t area = gqueue_area_bytes(fe->conf.ring_size, fe->conf.slot_bytes);
+	int region = frontend_mem_add(fe, 2ULL * fe->conf.pairs * GQ_AREAS_MAX * area);
+	uint64_t gpa;
+
+	if (region < 0)
+		return region;
+	gpa = fe->mem.region[region].gpa;
+	for (unsigned int i = 0; i < 2 * fe->conf.pairs; i++)
+		for (unsigned int a = 0; a < GQ_AREAS_MAX; a++, gpa += area)
+			gqueue_move(&fe->queue[i].gq, a, gpa);
+	return region;
+}
+
+int
 frontend_mem_del(struct frontend *fe, unsigned int region)
 {
 	struct gmem_region gone;

@@ -196,6 +196,12 @@ int frontend_mem_add(struct frontend *fe, uint64_t bytes);
 /** Take a region away that holds no ring. Later regions move down by one. */
 int frontend_mem_del(struct frontend *fe, unsigned int region);
 
+/**
+ * Add memory and put all further buffers there; chains that are out keep theirs, for which the
+ * regions they lie in have to stay. @return as frontend_mem_add()
+ */
+int frontend_mem_move(struct frontend *fe);
+
 /** Publish what was added to a queue and kick if the device wants it. */
 void frontend_publish(struct frontend *fe, unsigned int index);
 void frontend_kick(struct frontend *fe, unsigned int index);

@@ -36,6 +36,7 @@ slots_reset(struct gqueue *q)
 		if (q->slot[i].crosses)
 			__atomic_store_n(&q->mem->cross_busy, false, __ATOMIC_RELEASE);
 		q->slot[i].crosses = false;
+		q->slot[i].n = 0;
 	}
 }
 
@@ -85,8 +86,6 @@ gqueue_reset(struct gqueue *q)
 int
 gqueue_move(struct gqueue *q, unsigned int area, uint64_t gpa)
 {
-	if (q->n_free_slot != q->conf.size)
-		return -EBUSY;
 	if (area >= q->conf.n_areas)
 		return -EINVAL;
 	q->conf.area_gpa[area] = gpa;
@@ -105,7 +104,18 @@ gqueue_slot_give(struct gqueue *q, int slot)
 	if (q->slot[slot].crosses)
 		__atomic_store_n(&q->mem->cross_busy, false, __ATOMIC_RELEASE);
 	q->slot[slot].crosses = false;
+	q->slot[slot].n = 0;
 	q->free_slot[q->n_free_slot++] = slot;
+}
+
+bool
+gqueue_uses(const struct gqueue *q, uint64_t gpa, uint64_t bytes)
+{
+	for (unsigned int i = 0; i < q->conf.size; i++)
+		for (unsigned int k = 0; k < q->slot[i].n; k++)
+			if (q->slot[i].buf[k].gpa - gpa < bytes)
+				return true;
+	return false;
 }
 
 uint64_t

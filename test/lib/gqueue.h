@@ -84,8 +84,11 @@ void gqueue_fini(struct gqueue *q);
 /** Forget everything that was posted, as after a device reset; keeps the buffers' places. */
 void gqueue_reset(struct gqueue *q);
 
-/** Put buffers elsewhere from now on; only while no chain is out (-EBUSY). */
+/** Put buffers elsewhere from now on; chains that are out keep theirs. @return 0, -EINVAL */
 int gqueue_move(struct gqueue *q, unsigned int area, uint64_t gpa);
+
+/** Whether a chain that is out has a buffer in these @p bytes of memory. */
+bool gqueue_uses(const struct gqueue *q, uint64_t gpa, uint64_t bytes);
 
 /**
  * Queue a frame. Seen by the device after drv_ring_publish().

@@ -31,13 +31,28 @@ struct options {
 	uint32_t bufsize;
 	uint64_t count;
 	double seconds;
+	unsigned int repeat;     /* burst */
 	uint64_t rate;           /* frames a second and queue; 0: as fast as it goes */
 	unsigned int timeout_ms; /* without progress */
+	uint64_t peer_seed;      /* of both's peer; not given: an echo */
+	bool peer_seed_given;
+	uint64_t window; /* of both: frames a queue that may be out and not answered; 0: any */
+	unsigned int moves;
+	bool hold, late;
 	bool by_call;
 };
 
 /** All there are; ends with an entry without name. */
 extern const struct mode modes[];
+
+/** random, verify and both. */
+int mode_frames(struct frontend *fe, const struct options *o);
+
+/** Post receive buffers on every queue; complains. */
+int post_buffers(struct frontend *fe, const struct options *o);
+
+/** Whether a signal asked for the end. */
+bool stopped(void);
 
 /** A line on stderr. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -24,6 +24,12 @@ on_signal(int sig)
 	stop = 1;
 }
 
+bool
+stopped(void)
+{
+	return stop;
+}
+
 /* ---- flood and sink ---- */
 
 static int
@@ -138,7 +144,7 @@ mode_flood(struct frontend *fe, const struct options *o)
 
 /* ---- receive side of the other modes ---- */
 
-static int
+int
 post_buffers(struct frontend *fe, const struct options *o)
 {
 	for (unsigned int i = 0; i < fe->conf.pairs; i++) {
@@ -248,191 +254,6 @@ mode_echo(struct frontend *fe, const struct options *o)
 	return ret < 0 ? ret : 0;
 }
 
-/* ---- random and verify ---- */
-
-struct sender {
-	uint64_t seq, rng;
-	uint64_t due_us;
-};
-
-static int
-send_one(struct frontend *fe, const struct options *o, unsigned int pair, struct sender *s)
-{
-	uint8_t frame[FRAME_LEN_MAX + 8];
-	struct layout l =
-			o->layout_given ? o->layout : layout_random(&s->rng, fe->features, o->may);
-	uint32_t len = frame_make(&o->plan, pair, s->seq, frame);
-	const void *f = frame;
-	int ret = frontend_tx_burst(fe, pair, &l, &f, &len, 1);
-
-	if (ret < 0)
-		complain("%s", frontend_error(fe));
-	s->seq += ret == 1;
-	return ret;
-}
-
-static int
-drain_tx(struct frontend *fe, const struct options *o)
-{
-	uint64_t end = clock_us() + 1000ULL * o->timeout_ms;
-
-	for (unsigned int i = 0; i < fe->conf.pairs; i++) {
-		struct gqueue *q = frontend_tx(fe, i);
-
-		while (drv_ring_pending(&q->ring) > 0) {
-			if (gqueue_tx_reclaim(q) < 0) {
-				complain("transmit queue %u: %s", i, q->err);
-				return -EPROTO;
-			}
-			if (clock_us() > end || !frontend_alive(fe)) {
-				complain("transmit queue %u: %u chains still out", i,
-						drv_ring_pending(&q->ring));
-				return -ETIMEDOUT;
-			}
-			clock_nap_us(20);
-		}
-	}
-	return 0;
-}
-
-static uint64_t
-tx_frames(struct frontend *fe)
-{
-	uint64_t n = 0;
-
-	for (unsigned int i = 0; i < fe->conf.pairs; i++)
-		n += frontend_tx(fe, i)->frames;
-	return n;
-}
-
-static int
-mode_random(struct frontend *fe, const struct options *o)
-{
-	struct sender *s = calloc(fe->conf.pairs, sizeof(*s));
-	uint64_t start = clock_us(), moved = start, done = 0;
-	int ret = s == NULL ? -ENOMEM : 0;
-
-	for (unsigned int i = 0; s != NULL && i < fe->conf.pairs; i++)
-		s[i] = (struct sender){ .rng = o->plan.seed + i, .due_us = start };
-	while (ret >= 0 && !stop && done < fe->conf.pairs) {
-		uint64_t now = clock_us();
-
-		done = 0;
-		for (unsigned int i = 0; i < fe->conf.pairs && ret >= 0; i++) {
-			done += s[i].seq >= o->count;
-			if (s[i].seq >= o->count || s[i].due_us > now)
-				continue;
-			ret = send_one(fe, o, i, &s[i]);
-			moved = ret == 1 ? now : moved;
-			if (ret == 1 && o->rate != 0)
-				s[i].due_us += SECOND_US / o->rate;
-		}
-		if (now - moved > 1000ULL * o->timeout_ms || !frontend_alive(fe)) {
-			complain("no frame taken for %u ms", o->timeout_ms);
-			ret = -ETIMEDOUT;
-		}
-	}
-	if (ret >= 0)
-		ret = drain_tx(fe, o);
-	printf("{\"mode\":\"random\",\"frames\":%llu,\"seconds\":%.6f}\n",
-			(unsigned long long)tx_frames(fe),
-			(double)(clock_us() - start) / SECOND_US);
-	free(s);
-	return ret;
-}
-
-struct verify {
-	const struct options *o;
-	unsigned int pairs;
-	uint64_t *next; /* sequence number expected, by the sender's queue */
-	uint64_t frames, foreign, lost, altered, reordered, bad_hdr;
-};
-
-static void
-verify_one(void *arg, unsigned int pair, const void *frame, uint32_t len,
-		const struct virtio_net_hdr_mrg_rxbuf *hdr)
-{
-	struct verify *v = arg;
-	struct frame_tag tag;
-	int64_t bad;
-
-	if (!frame_tag_get(frame, len, &tag) || tag.queue >= v->pairs) {
-		v->foreign++;
-		return;
-	}
-	v->frames++;
-	v->bad_hdr += hdr->hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE;
-	bad = frame_check(&v->o->plan, frame, len);
-	if (bad >= 0) {
-		if (v->altered++ < 10)
-			complain("queue %u: frame %llu of queue %u, %u bytes: byte %lld is wrong",
-					pair, (unsigned long long)tag.seq, tag.queue, len,
-					(long long)bad);
-		return;
-	}
-	if (tag.seq < v->next[tag.queue]) {
-		v->reordered++;
-		return;
-	}
-	v->lost += tag.seq - v->next[tag.queue];
-	v->next[tag.queue] = tag.seq + 1;
-}
-
-static int
-verify_result(struct verify *v)
-{
-	uint64_t tail = 0;
-
-	for (unsigned int i = 0; i < v->pairs; i++)
-		tail += v->next[i] < v->o->count ? v->o->count - v->next[i] : 0;
-	printf("{\"mode\":\"verify\",\"frames\":%llu,\"lost\":%llu,\"altered\":%llu,"
-	       "\"reordered\":%llu,\"bad_header\":%llu,\"foreign\":%llu}\n",
-			(unsigned long long)v->frames, (unsigned long long)(v->lost + tail),
-			(unsigned long long)v->altered, (unsigned long long)v->reordered,
-			(unsigned long long)v->bad_hdr, (unsigned long long)v->foreign);
-	return v->lost + tail + v->altered + v->reordered + v->bad_hdr == 0 ? 0 : -EBADMSG;
-}
-
-static bool
-verify_done(const struct verify *v)
-{
-	for (unsigned int i = 0; i < v->pairs; i++)
-		if (v->next[i] < v->o->count)
-			return false;
-	return true;
-}
-
-static int
-mode_verify(struct frontend *fe, const struct options *o)
-{
-	struct verify v = { .o = o, .pairs = fe->conf.pairs };
-	uint64_t moved = clock_us();
-	int ret = post_buffers(fe, o), res;
-
-	v.next = calloc(fe->conf.pairs, sizeof(*v.next));
-	if (v.next == NULL)
-		return -ENOMEM;
-	while (ret >= 0 && !stop && !verify_done(&v)) {
-		int n = 0;
-
-		for (unsigned int i = 0; i < fe->conf.pairs && ret >= 0; i++) {
-			ret = frontend_rx_burst(fe, i, 64, o->bufsize, &o->layout, verify_one, &v);
-			n += ret > 0 ? ret : 0;
-		}
-		if (ret < 0) {
-			complain("%s", frontend_error(fe));
-		} else if (n > 0) {
-			moved = clock_us();
-		} else if (clock_us() - moved > 1000ULL * o->timeout_ms || !frontend_alive(fe)) {
-			complain("nothing received for %u ms", o->timeout_ms);
-			break;
-		}
-	}
-	res = verify_result(&v);
-	free(v.next);
-	return ret < 0 ? ret : res;
-}
-
 /* ---- burst ---- */
 
 /* Frames, then silence: how long until the last buffer is back. */
@@ -473,8 +294,9 @@ mode_burst(struct frontend *fe, const struct options *o)
 {
 	int ret = 0;
 
-	for (unsigned int i = 0; i < fe->conf.pairs && ret == 0; i++)
-		ret = burst_queue(fe, o, i);
+	for (unsigned int n = 0; n < o->repeat && ret == 0 && !stop; n++)
+		for (unsigned int i = 0; i < fe->conf.pairs && ret == 0; i++)
+			ret = burst_queue(fe, o, i);
 	return ret;
 }
 
@@ -484,8 +306,9 @@ const struct mode modes[] = {
 	{ "flood", mode_flood, "send frames of --size as fast as possible for --seconds" },
 	{ "sink", mode_flood, "receive as fast as possible for --seconds into --bufsize" },
 	{ "echo", mode_echo, "send back every frame received, until SIGTERM or --seconds" },
-	{ "random", mode_random, "send --count frames a queue, --min to --max bytes, by --seed" },
-	{ "verify", mode_verify, "receive and check what another guest's random mode sends" },
+	{ "random", mode_frames, "send --count frames a queue, --min to --max bytes, by --seed" },
+	{ "verify", mode_frames, "receive and check what another guest's random mode sends" },
+	{ "both", mode_frames, "random, and verify what comes back or another's both sends" },
 	{ "burst", mode_burst, "send --count frames, then wait for their buffers" },
 	{ "idle", mode_idle, "post receive buffers and discard, until SIGTERM or --seconds" },
 	{ 0 },

@@ -58,6 +58,11 @@ static const struct {
 	{ "min", true, "shortest random frame, from 60 (60)" },
 	{ "max", true, "longest random frame (1514)" },
 	{ "rate", true, "frames a second and queue in random (no limit)" },
+	{ "hold", false, "random, both: send nothing before stdin ends" },
+	{ "late", false, "verify, both: post no receive buffer before stdin ends" },
+	{ "peer-seed", true, "both: seed of the peer's frames (one's own, echoed)" },
+	{ "window", true, "both: frames a queue to have out unanswered (64; 0: no limit)" },
+	{ "moves", true, "both: times that all buffers move to new memory; needs --regions 2" },
 	{ "timeout", true, "milliseconds without progress before giving up (5000)" },
 	{ "dst", true, "destination MAC (02:00:00:00:00:02)" },
 	{ "src", true, "source MAC (02:00:00:00:00:01)" },
@@ -70,6 +75,7 @@ static const struct {
 	{ "walk", true, "flood, sink: MiB of memory to walk through, out of cache" },
 	{ "batch", true, "flood, sink: chains to wait for (32)" },
 	{ "exact", false, "sink: read every header, count frames and bytes" },
+	{ "repeat", true, "burst: so many times (1)" },
 	{ "call", false, "burst: wait for the call instead of polling" },
 	{ "help", false, "this" },
 };
@@ -103,6 +109,8 @@ options_init(struct options *o)
 	o->may = LAYOUT_MAY_CROSS | LAYOUT_MAY_MIX;
 	o->bufsize = 2048;
 	o->count = 1000;
+	o->window = 64;
+	o->repeat = 1;
 	o->timeout_ms = 5000;
 }
 
@@ -196,11 +204,18 @@ set_number(struct options *o, const char *name, const char *text)
 	TAKE("min", FRAME_LEN_MIN, FRAME_LEN_MAX, o->plan.len_min)
 	TAKE("max", FRAME_LEN_MIN, FRAME_LEN_MAX, o->plan.len_max)
 	TAKE("rate", 1, SECOND_US, o->rate)
+	TAKE("repeat", 1, 1000000, o->repeat)
+	TAKE("window", 0, 1 << 20, o->window)
+	TAKE("moves", 0, 1000, o->moves)
 	TAKE("timeout", 1, 3600000, o->timeout_ms)
 	TAKE("desc", 1, GQ_PIECES_MAX - 2, o->flood.desc)
 	TAKE("buffers", 1, 32768, o->flood.buffers)
 	TAKE("batch", 1, 16384, o->flood.batch)
 #undef TAKE
+	if (strcmp(name, "peer-seed") == 0) {
+		o->peer_seed_given = true;
+		return number(name, text, 0, UINT64_MAX, &o->peer_seed);
+	}
 	if (strcmp(name, "mergeable") == 0) {
 		ret = number(name, text, 0, 1, &v);
 		o->fe.features &= ~(1ULL << VIRTIO_NET_F_MRG_RXBUF);
@@ -230,6 +245,10 @@ set_option(struct options *o, const char *name, char *arg)
 		o->flood.table = true;
 	else if (strcmp(name, "exact") == 0)
 		o->flood.exact = true;
+	else if (strcmp(name, "hold") == 0)
+		o->hold = true;
+	else if (strcmp(name, "late") == 0)
+		o->late = true;
 	else if (strcmp(name, "call") == 0)
 		o->by_call = true;
 	else if (strcmp(name, "seconds") == 0)
@@ -264,6 +283,10 @@ options_check(struct options *o, int argc, char **argv)
 		return -EINVAL;
 	}
 	o->run = m->run;
+	if (o->moves > 0 && (o->fe.regions != 2 || strcmp(o->mode, "both") != 0)) {
+		complain("--moves is for both, with --regions 2");
+		return -EINVAL;
+	}
 	if (o->seconds == 0 && (strcmp(o->mode, "flood") == 0 || strcmp(o->mode, "sink") == 0))
 		o->seconds = 5;
 	o->fe.cross = o->fe.regions >= 3;

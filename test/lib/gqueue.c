@@ -36,7 +36,7 @@ slots_reset(struct gqueue *q)
 		if (q->slot[i].crosses)
 			__atomic_store_n(&q->mem->cross_busy, false, __ATOMIC_RELEASE);
 		q->slot[i].crosses = false;
-		q->slot[i].n = 0;
+		q->slot[i].taken = false;
 	}
 }
 
@@ -95,7 +95,14 @@ gqueue_move(struct gqueue *q, unsigned int area, uint64_t gpa)
 int
 gqueue_slot_take(struct gqueue *q)
 {
-	return q->n_free_slot == 0 ? -ENOSPC : q->free_slot[--q->n_free_slot];
+	int slot;
+
+	if (q->n_free_slot == 0)
+		return -ENOSPC;
+	slot = q->free_slot[--q->n_free_slot];
+	q->slot[slot].taken = true;
+	q->slot[slot].n = 0;
+	return slot;
 }
 
 void
@@ -104,7 +111,7 @@ gqueue_slot_give(struct gqueue *q, int slot)
 	if (q->slot[slot].crosses)
 		__atomic_store_n(&q->mem->cross_busy, false, __ATOMIC_RELEASE);
 	q->slot[slot].crosses = false;
-	q->slot[slot].n = 0;
+	q->slot[slot].taken = false;
 	q->free_slot[q->n_free_slot++] = slot;
 }
 
@@ -112,7 +119,7 @@ bool
 gqueue_uses(const struct gqueue *q, uint64_t gpa, uint64_t bytes)
 {
 	for (unsigned int i = 0; i < q->conf.size; i++)
-		for (unsigned int k = 0; k < q->slot[i].n; k++)
+		for (unsigned int k = 0; q->slot[i].taken && k < q->slot[i].n; k++)
 			if (q->slot[i].buf[k].gpa - gpa < bytes)
 				return true;
 	return false;

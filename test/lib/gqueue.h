@@ -49,6 +49,7 @@ struct gslot {
 	uint16_t n;
 	uint16_t room; /* in buf */
 	bool crosses;
+	bool taken;
 	uint64_t sum; /* of the bytes that the device must not change */
 };
 

@@ -557,7 +557,8 @@ class Guest(Vm):
 
 def ping(count=3):
     """From outside to the guest: the mean round trip in milliseconds."""
-    run = subprocess.run(dying(["busybox", "ping", "-c", str(count), "-W", "2", GUEST_IP]),
+    run = subprocess.run(dying(["busybox", "ping", "-c", str(count), "-i", "0.3", "-W", "2",
+                                GUEST_IP]),
                          capture_output=True, text=True)
     if run.returncode or f"{count} packets received" not in run.stdout:
         raise Fail(f"ping: {run.stdout.strip()[-200:]}{run.stderr}")

@@ -151,8 +151,7 @@ This is {switch.name}'s shell; "help" lists the commands, "quit" ends the demo."
 
 def main():
     try:
-        rig.private_network()
-        image = rig.guest_image()
+        image = rig.private_network()
         with rig.Rig("zc-demo") as r:
             demo(r, image, "--shell" in sys.argv[1:])
     except (rig.Fail, rig.Skip) as reason:

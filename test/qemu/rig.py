@@ -64,15 +64,17 @@ def check_machine():
         raise Skip("cannot make a network namespace; in a container pass --cap-add SYS_ADMIN", 78)
 
 
-def private_network():
-    """Go on in a network namespace of our own. Starts this program again, once."""
+def private_network(*image_arguments):
+    """Go on in a network namespace of our own, with the guest image made before: its packages
+    come over the network that is left. Starts this program again, once. Gives the image."""
     if os.environ.get("ZC_PRIVATE_NETWORK") != str(os.getpid()):
         check_machine()
-        guest_image()  # its packages come over the network that is left here
+        guest_image(*image_arguments)
         os.environ["ZC_PRIVATE_NETWORK"] = str(os.getpid())
         sys.stdout.flush()
         os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.orig_argv[1:]])
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    return guest_image(*image_arguments)
 
 
 def wait_for(what, probe, timeout):
@@ -110,8 +112,7 @@ def guest_image(*args):
 def main(test):
     """Run test(image) as a test program: the exit status says what came of it."""
     try:
-        private_network()
-        test(guest_image())
+        test(private_network())
     except Skip as reason:
         print(reason)
         sys.exit(reason.status)

@@ -11,16 +11,18 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include <rte_branch_prediction.h>
+
 /* Descriptors to walk: the ring's own, or an indirect table, which may itself cross regions. */
 struct table {
-	struct zc_vq *vq;
-	uint64_t gpa;                  /* of an indirect table */
-	const struct vring_desc *ring; /* the ring's own, NULL for an indirect table */
+	const uint8_t *hva; /* contiguous, NULL: not */
+	uint64_t gpa;       /* of an indirect table */
 	uint32_t count;
+	bool indirect;
 };
 
 /* A table may lie at any address (spec 2.7.5.3). */
-static struct vring_desc
+static inline struct vring_desc
 read_once(const uint8_t *hva)
 {
 	struct any_address {
@@ -35,33 +37,27 @@ read_once(const uint8_t *hva)
 	return u.desc;
 }
 
-static int
-read_desc(const struct table *table, uint32_t index, struct vring_desc *desc)
+static inline int
+read_desc(struct zc_vq *vq, const struct table *table, uint32_t index, struct vring_desc *desc)
 {
+	const uint8_t *hva = table->hva + index * sizeof(*desc);
 	uint64_t iova;
-	uint8_t *hva;
 
-	if (index >= table->count)
+	if (unlikely(index >= table->count))
 		return -EINVAL;
-	if (table->ring != NULL) {
-		*desc = zc_vq_desc(table->vq, index);
-		return 0;
+	if (unlikely(table->hva == NULL)) {
+		hva = zc_vq_translate(vq, table->gpa + index * sizeof(*desc), sizeof(*desc), &iova);
+		if (hva == NULL)
+			return -EINVAL;
 	}
-	hva = zc_vq_translate(table->vq, table->gpa + (uint64_t)index * sizeof(*desc),
-			sizeof(*desc), &iova);
-	if (hva == NULL)
-		return -EINVAL;
 	*desc = read_once(hva);
 	return 0;
 }
 
-/* Add the pieces of one buffer. */
+/* A buffer that crosses from one region into the next: a piece each. */
 static int
-add_buffer(struct zc_vq *vq, uint64_t gpa, uint32_t len, struct zc_chain *chain)
+add_pieces(struct zc_vq *vq, uint64_t gpa, uint32_t len, struct zc_chain *chain)
 {
-	if (len == 0 || len > UINT32_MAX - chain->len)
-		return -EINVAL;
-	chain->len += len;
 	while (len > 0) {
 		const struct zc_region *region = zc_map_region(vq->map, gpa);
 		struct zc_seg *seg = &chain->seg[chain->nseg];
@@ -83,27 +79,48 @@ add_buffer(struct zc_vq *vq, uint64_t gpa, uint32_t len, struct zc_chain *chain)
 	return 0;
 }
 
+static inline int
+add_buffer(struct zc_vq *vq, uint64_t gpa, uint32_t len, struct zc_chain *chain)
+{
+	struct zc_seg *seg = &chain->seg[chain->nseg];
+
+	if (unlikely(len == 0 || len > UINT32_MAX - chain->len))
+		return -EINVAL;
+	chain->len += len;
+	if (unlikely(chain->nseg == ZC_CHAIN_SEGS_MAX))
+		return -E2BIG;
+	seg->hva = zc_vq_translate(vq, gpa, len, &seg->iova);
+	if (unlikely(seg->hva == NULL))
+		return add_pieces(vq, gpa, len, chain);
+	seg->len = len;
+	chain->nseg++;
+	return 0;
+}
+
 /* The indirect table that @desc points to. Its WRITE flag means nothing (spec 2.7.5.3.2). */
 static int
-open_indirect(struct table *table, const struct vring_desc *desc)
+open_indirect(struct zc_vq *vq, struct table *table, const struct vring_desc *desc)
 {
-	if (!table->vq->indirect || table->ring == NULL || (desc->flags & VRING_DESC_F_NEXT))
+	uint64_t iova;
+
+	if (!vq->indirect || table->indirect || (desc->flags & VRING_DESC_F_NEXT))
 		return -EINVAL;
 	if (desc->len == 0 || desc->len % sizeof(*desc) != 0)
 		return -EINVAL;
-	table->ring = NULL;
+	table->indirect = true;
 	table->gpa = desc->addr;
 	table->count = desc->len / sizeof(*desc);
-	/* A longer table than anything we walk is as good as ours to its end. */
+	/* A chain index has 16 bits. */
 	if (table->count > 65536)
 		return -EINVAL;
+	table->hva = zc_vq_translate(vq, desc->addr, desc->len, &iova);
 	return 0;
 }
 
 int
 zc_vq_chain(struct zc_vq *vq, uint16_t head, bool writable, struct zc_chain *chain)
 {
-	struct table table = { .vq = vq, .ring = vq->desc, .count = vq->size };
+	struct table table = { .hva = (const uint8_t *)vq->desc, .count = vq->size };
 	uint16_t direction = writable ? VRING_DESC_F_WRITE : 0;
 	uint32_t index = head, walked = 0;
 	struct vring_desc desc;
@@ -113,22 +130,22 @@ zc_vq_chain(struct zc_vq *vq, uint16_t head, bool writable, struct zc_chain *cha
 	chain->nseg = 0;
 	for (;;) {
 		/* Spec 2.7.5.3.1: a chain has no more descriptors than the queue. */
-		if (walked++ > vq->size)
+		if (unlikely(walked++ > vq->size))
 			return -EINVAL;
-		ret = read_desc(&table, index, &desc);
-		if (ret < 0)
+		ret = read_desc(vq, &table, index, &desc);
+		if (unlikely(ret < 0))
 			return ret;
 		if (desc.flags & VRING_DESC_F_INDIRECT) {
-			ret = open_indirect(&table, &desc);
+			ret = open_indirect(vq, &table, &desc);
 			if (ret < 0)
 				return ret;
 			index = 0;
 			continue;
 		}
-		if ((desc.flags & VRING_DESC_F_WRITE) != direction)
+		if (unlikely((desc.flags & VRING_DESC_F_WRITE) != direction))
 			return -EINVAL;
 		ret = add_buffer(vq, desc.addr, desc.len, chain);
-		if (ret < 0)
+		if (unlikely(ret < 0))
 			return ret;
 		if (!(desc.flags & VRING_DESC_F_NEXT))
 			return 0;

@@ -10,6 +10,9 @@
 #include "../core/error.h"
 #include "rx.h"
 
+/* Buffers armed at a time. */
+#define RUN_MAX 32
+
 static void
 dispense_bounce(struct rte_mbuf *m)
 {
@@ -19,7 +22,7 @@ dispense_bounce(struct rte_mbuf *m)
 	m->buf_iova = priv->host_iova;
 }
 
-static void
+static inline void
 dispense_armed(struct zc_ctor *ctor, struct rte_mbuf *m, const struct zc_seg *seg, uint16_t pos)
 {
 	struct zc_priv *priv = zc_priv(m);
@@ -29,9 +32,26 @@ dispense_armed(struct zc_ctor *ctor, struct rte_mbuf *m, const struct zc_seg *se
 	m->buf_iova = seg->iova - RTE_PKTMBUF_HEADROOM;
 	priv->pos = pos;
 	priv->armed = 1 + ctor->gen;
-	ctor->armed++;
 }
 
+/* In step, and buffers as they should be: nothing to decide for each. @return mbufs armed */
+static unsigned int
+dispense_run(struct zc_ctor *ctor, struct zc_rx *rx, struct rte_mbuf *const *obj, unsigned int n)
+{
+	struct zc_seg seg[RUN_MAX];
+	uint16_t pos = rx->vq.next_avail;
+
+	if (zc_rx_undone(rx) != ctor->in_nic)
+		return 0;
+	n = zc_rx_take_run(rx, ctor->capacity, seg, RTE_MIN(n, (unsigned int)RUN_MAX));
+	for (unsigned int i = 0; i < n; i++)
+		dispense_armed(ctor, obj[i], &seg[i], pos + i);
+	ctor->armed += n;
+	ctor->in_nic += n;
+	return n;
+}
+
+/* Any state. */
 static void
 dispense(struct zc_ctor *ctor, struct zc_rx *rx, struct rte_mbuf *m)
 {
@@ -41,10 +61,13 @@ dispense(struct zc_ctor *ctor, struct zc_rx *rx, struct rte_mbuf *m)
 	while (zc_rx_undone(rx) < ctor->in_nic && zc_rx_take_hole(rx))
 		;
 	if (zc_rx_undone(rx) == ctor->in_nic &&
-			zc_rx_take_armed(rx, ctor->capacity, &seg) == ZC_RX_ARMED)
+			zc_rx_take_armed(rx, ctor->capacity, &seg) == ZC_RX_ARMED) {
 		dispense_armed(ctor, m, &seg, rx->vq.next_avail - 1);
-	else
+		ctor->armed++;
+	} else {
 		dispense_bounce(m);
+	}
+	ctor->in_nic++;
 }
 
 static int
@@ -52,21 +75,27 @@ ctor_dequeue(struct zc_pool *pool, struct rte_mbuf **obj, unsigned int n)
 {
 	struct zc_ctor *ctor = container_of(pool, struct zc_ctor, pool);
 	struct zc_rx *rx = __atomic_load_n(&ctor->rx, __ATOMIC_ACQUIRE);
+	unsigned int i;
 
 	if (unlikely(!rte_ring_empty(ctor->returns)))
 		zc_ctor_collect(ctor);
 	if (unlikely(ctor->nfree < n))
 		return -ENOBUFS;
-	for (unsigned int i = 0; i < n; i++) {
-		struct rte_mbuf *m = ctor->free[--ctor->nfree];
+	for (i = 0; i < n; i++) {
+		obj[i] = ctor->free[--ctor->nfree];
+		zc_priv(obj[i])->in_nic = 1;
+	}
+	i = 0;
+	while (rx != NULL && i < n) {
+		unsigned int run = dispense_run(ctor, rx, obj + i, n - i);
 
-		if (rx != NULL)
-			dispense(ctor, rx, m);
-		else
-			dispense_bounce(m);
-		zc_priv(m)->in_nic = 1;
+		i += run;
+		if (run == 0)
+			dispense(ctor, rx, obj[i++]);
+	}
+	for (; i < n; i++) {
+		dispense_bounce(obj[i]);
 		ctor->in_nic++;
-		obj[i] = m;
 	}
 	return 0;
 }

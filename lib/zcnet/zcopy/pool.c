@@ -68,6 +68,7 @@ zc_pool_init(struct zc_pool *pool, const struct zc_pool_conf *conf)
 
 	memset(pool, 0, sizeof(*pool));
 	pool->calls = conf->calls;
+	pool->back = conf->back;
 	pool->size = conf->size;
 	pool->mbuf = calloc(conf->size, sizeof(pool->mbuf[0]));
 	if (pool->mbuf == NULL)
@@ -129,7 +130,13 @@ zc_pool_ops_enqueue(struct rte_mempool *mp, void *const *obj, unsigned int n)
 		pool->filled += n;
 		return 0;
 	}
-	pool->calls->enqueue(pool, (struct rte_mbuf *const *)obj, n);
+	if (pool->back == NULL) {
+		pool->calls->enqueue(pool, (struct rte_mbuf *const *)obj, n);
+		return 0;
+	}
+	for (unsigned int i = 0; i < n; i++)
+		/* Release: the NIC is done with the buffer before the owner can see it back. */
+		__atomic_store_n(&pool->back[zc_priv(obj[i])->index], 1, __ATOMIC_RELEASE);
 	return 0;
 }
 

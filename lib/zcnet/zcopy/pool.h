@@ -57,6 +57,8 @@ struct zc_pool {
 	const struct zc_pool_calls *calls;
 	struct rte_mempool *mp;
 	struct rte_mbuf **mbuf; /* [size], by index */
+	/* [size] or NULL: set with release order when an mbuf comes back, instead of calls->enqueue */
+	uint8_t *back;
 	uint32_t size;
 	uint32_t filled; /* objects collected while the mempool is being populated */
 	bool ready;      /* populated: objects are mbufs from here on */
@@ -69,6 +71,7 @@ struct zc_pool_conf {
 	uint16_t capacity; /* data bytes that drivers may count on, behind RTE_PKTMBUF_HEADROOM */
 	int socket;        /* NUMA node or SOCKET_ID_ANY */
 	const struct zc_pool_calls *calls;
+	uint8_t *back; /* see struct zc_pool */
 };
 
 /**

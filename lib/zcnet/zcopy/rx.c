@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_common.h>
 #include <rte_memcpy.h>
 
 #include <linux/virtio_net.h>
@@ -114,25 +115,43 @@ take_armed_chain(struct zc_rx *rx, uint16_t head, uint32_t capacity, struct zc_s
 	return ZC_RX_ARMED;
 }
 
+uint16_t
+zc_rx_take_run(struct zc_rx *rx, uint32_t capacity, struct zc_seg *seg, uint16_t n)
+{
+	struct zc_vq *vq = &rx->vq;
+	uint16_t avail = zc_vq_avail(vq), pos = vq->next_avail, i;
+
+	n = RTE_MIN(n, avail);
+	for (i = 0; i < n; i++, pos++) {
+		uint16_t head = zc_vq_head(vq, pos);
+		struct vring_desc desc;
+		uint8_t *hva;
+
+		if (unlikely(head >= vq->size))
+			break;
+		desc = zc_vq_desc(vq, head);
+		if (unlikely(desc.flags != VRING_DESC_F_WRITE || desc.len < vq->hdr_len + capacity))
+			break;
+		hva = zc_vq_translate(vq, desc.addr, desc.len, &seg[i].iova);
+		if (unlikely(hva == NULL))
+			break;
+		seg[i].hva = hva + vq->hdr_len;
+		seg[i].iova += vq->hdr_len;
+		zc_vq_entry(vq, pos)->id = head;
+		rx->hdr[pos & vq->mask] = hva;
+	}
+	vq->next_avail = pos;
+	return i;
+}
+
 enum zc_rx_take
 zc_rx_take_armed(struct zc_rx *rx, uint32_t capacity, struct zc_seg *seg)
 {
 	int head = next_head(rx);
-	struct vring_desc desc;
-	uint8_t *hva;
 
 	if (head < 0)
 		return ZC_RX_NONE;
-	desc = zc_vq_desc(&rx->vq, head);
-	if (unlikely(desc.flags != VRING_DESC_F_WRITE || desc.len < rx->vq.hdr_len + capacity))
-		return take_armed_chain(rx, head, capacity, seg);
-	hva = zc_vq_translate(&rx->vq, desc.addr, desc.len, &seg->iova);
-	if (unlikely(hva == NULL))
-		return take_armed_chain(rx, head, capacity, seg);
-	seg->hva = hva + rx->vq.hdr_len;
-	seg->iova += rx->vq.hdr_len;
-	take(rx, head, hva);
-	return ZC_RX_ARMED;
+	return take_armed_chain(rx, head, capacity, seg);
 }
 
 /* ---- copying ---- */
@@ -263,11 +282,12 @@ static inline void
 deliver_in_place(struct zc_rx *rx, const struct rte_mbuf *m)
 {
 	uint8_t *hdr = rx->hdr[rx->fill & rx->vq.mask];
-	const uint16_t one = 1;
+	const struct virtio_net_hdr_mrg_rxbuf mrg = { .num_buffers = 1 };
 
-	memset(hdr, 0, sizeof(struct virtio_net_hdr));
-	if (rx->vq.hdr_len > sizeof(struct virtio_net_hdr))
-		memcpy(hdr + sizeof(struct virtio_net_hdr), &one, sizeof(one));
+	if (likely(rx->vq.hdr_len == sizeof(mrg)))
+		memcpy(hdr, &mrg, sizeof(mrg));
+	else
+		memset(hdr, 0, sizeof(struct virtio_net_hdr));
 	zc_vq_entry(&rx->vq, rx->fill)->len = m->pkt_len + rx->vq.hdr_len;
 	rx->fill++;
 }

@@ -78,6 +78,14 @@ enum zc_rx_take {
 	ZC_RX_ARMED, /* taken; the NIC may write where the seg says */
 };
 
+/**
+ * Take up to @p n posted chains that are one descriptor each and can be armed, as nearly all are.
+ *
+ * @param seg receives where the NIC may write, for each
+ * @return how many, from the front; the chain after them may be anything
+ */
+uint16_t zc_rx_take_run(struct zc_rx *rx, uint32_t capacity, struct zc_seg *seg, uint16_t n);
+
 /** Take the next posted chain to be armed with a buffer of @p capacity bytes. */
 enum zc_rx_take zc_rx_take_armed(struct zc_rx *rx, uint32_t capacity, struct zc_seg *seg);
 

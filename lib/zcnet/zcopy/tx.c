@@ -24,16 +24,6 @@ slot_dequeue(struct zc_pool *pool, struct rte_mbuf **obj, unsigned int n)
 	return -ENOBUFS;
 }
 
-static void
-slot_enqueue(struct zc_pool *pool, struct rte_mbuf *const *obj, unsigned int n)
-{
-	struct zc_tx *tx = container_of(pool, struct zc_tx, pool);
-
-	for (unsigned int i = 0; i < n; i++)
-		/* Release: the NIC is done with the buffer before the owner can see it back. */
-		__atomic_store_n(&tx->back[zc_priv(obj[i])->index], 1, __ATOMIC_RELEASE);
-}
-
 static unsigned int
 slot_count(const struct zc_pool *pool)
 {
@@ -42,7 +32,6 @@ slot_count(const struct zc_pool *pool)
 
 static const struct zc_pool_calls slot_calls = {
 	.dequeue = slot_dequeue,
-	.enqueue = slot_enqueue,
 	.count = slot_count,
 };
 
@@ -55,6 +44,7 @@ zc_tx_init(struct zc_tx *tx, const char *name, struct rte_mempool *copy_mp, int 
 		.capacity = 0,
 		.socket = socket,
 		.calls = &slot_calls,
+		.back = tx->back,
 	};
 	int ret;
 
@@ -72,14 +62,21 @@ zc_tx_init(struct zc_tx *tx, const char *name, struct rte_mempool *copy_mp, int 
 
 /* ---- life ---- */
 
+/* Marks of eight slots at a time: all set. */
+#define EIGHT_BACK 0x0101010101010101ULL
+
 static void
 count_back(struct zc_tx *tx)
 {
-	uint32_t seg = tx->seg_back;
+	uint32_t seg = tx->seg_back, head = tx->seg_head;
 
 	/* Acquire: what the NIC did with the buffer happened before we give it to the guest. */
-	while (seg != tx->seg_head && __atomic_load_n(&tx->back[seg & SLOT_MASK], __ATOMIC_ACQUIRE))
-		seg++;
+	while (head - seg >= 8 && seg % 8 == 0 &&
+			__atomic_load_n((uint64_t *)&tx->back[seg & SLOT_MASK], __ATOMIC_ACQUIRE) ==
+					EIGHT_BACK)
+		seg += 8;
+	while (seg != head && __atomic_load_n(&tx->back[seg & SLOT_MASK], __ATOMIC_ACQUIRE))
+		seg += 1;
 	__atomic_store_n(&tx->seg_back, seg, __ATOMIC_RELAXED);
 }
 
@@ -160,7 +157,7 @@ struct frame {
 	struct rte_mbuf *tail;
 };
 
-static void
+static inline void
 frame_append(struct frame *frame, struct rte_mbuf *m)
 {
 	if (frame->head == NULL) {
@@ -179,11 +176,14 @@ attach_chain(struct zc_tx *tx, const struct zc_chain *chain, struct frame *frame
 {
 	for (uint32_t i = 0; i < chain->nseg; i++) {
 		const struct zc_seg *seg = &chain->seg[i];
+		uint32_t off = 0;
 
-		for (uint32_t off = 0, n; off < seg->len; off += n) {
-			n = RTE_MIN(seg->len - off, (uint32_t)SEG_BYTES_MAX);
-			frame_append(frame, attach(tx, seg->hva + off, seg->iova + off, n));
+		while (unlikely(seg->len - off > SEG_BYTES_MAX)) {
+			frame_append(frame,
+					attach(tx, seg->hva + off, seg->iova + off, SEG_BYTES_MAX));
+			off += SEG_BYTES_MAX;
 		}
+		frame_append(frame, attach(tx, seg->hva + off, seg->iova + off, seg->len - off));
 	}
 }
 
@@ -235,6 +235,7 @@ enum taken {
 /* Figures of one burst, added to the counters at its end. */
 struct burst {
 	struct zc_tx_limits limits;
+	uint32_t room; /* segments that may still be attached */
 	uint32_t bytes;
 	uint32_t zc_frames;
 	uint32_t zc_bytes;
@@ -244,10 +245,10 @@ struct burst {
 static uint32_t
 segments_of(const struct zc_chain *chain)
 {
-	uint32_t n = 0;
+	uint32_t n = chain->nseg;
 
 	for (uint32_t i = 0; i < chain->nseg; i++)
-		n += (chain->seg[i].len + SEG_BYTES_MAX - 1) / SEG_BYTES_MAX;
+		n += (chain->seg[i].len - 1) / SEG_BYTES_MAX;
 	return n;
 }
 
@@ -266,10 +267,12 @@ way_of(const struct zc_tx_limits *limits, uint32_t nsegs, uint32_t len)
 	return ZCNET_Q_zc_frames;
 }
 
-static bool
-has_slots(const struct zc_tx *tx, const struct burst *burst, uint32_t nsegs)
+static uint32_t
+room(const struct zc_tx *tx)
 {
-	return zc_tx_out(tx) + nsegs <= burst->limits.out_max;
+	uint32_t out = zc_tx_out(tx);
+
+	return tx->limits.out_max > out ? tx->limits.out_max - out : 0;
 }
 
 /* Any layout: walk, then attach or copy. */
@@ -293,16 +296,17 @@ take_chain(struct zc_tx *tx, struct burst *burst, uint16_t head, struct rte_mbuf
 	}
 	nsegs = segments_of(chain) + (burst->limits.header_bytes > 0);
 	way = way_of(&burst->limits, nsegs, len);
-	if (way == ZCNET_Q_zc_frames && !has_slots(tx, burst, nsegs))
+	if (way == ZCNET_Q_zc_frames && nsegs > burst->room)
 		return NO_ROOM;
 	copy = way == ZCNET_Q_zc_frames ? burst->limits.header_bytes : len;
-	if (!copy_chain(tx, chain, copy, &frame)) {
+	if (copy > 0 && !copy_chain(tx, chain, copy, &frame)) {
 		rte_pktmbuf_free(frame.head);
 		ZC_COUNT(&tx->counters, drop_no_mbuf, 1);
 		return DROPPED;
 	}
 	if (way == ZCNET_Q_zc_frames) {
 		attach_chain(tx, chain, &frame);
+		burst->room -= nsegs;
 		burst->zc_bytes += len;
 	}
 	tx->counters.value[way]++;
@@ -342,8 +346,9 @@ take_one(struct zc_tx *tx, struct burst *burst, uint16_t head, struct rte_mbuf *
 		m->pkt_len = len;
 		burst->small++;
 	} else if (likely(burst->limits.copy == ZC_TX_ATTACH && burst->limits.header_bytes == 0)) {
-		if (unlikely(!has_slots(tx, burst, 1)))
+		if (unlikely(burst->room == 0))
 			return NO_ROOM;
+		burst->room--;
 		m = attach(tx, hva + tx->vq.hdr_len, iova + tx->vq.hdr_len, len);
 		burst->zc_frames++;
 		burst->zc_bytes += len;
@@ -366,6 +371,7 @@ zc_tx_take(struct zc_tx *tx, struct rte_mbuf **pkts, uint16_t n)
 		tx->fault_counted = true;
 		ZC_COUNT(&tx->counters, broken, 1);
 	}
+	burst.room = room(tx);
 	n = RTE_MIN(n, avail);
 	while (n-- > 0 && burst.bytes < ZC_TX_BURST_BYTES) {
 		uint16_t pos = tx->vq.next_avail;

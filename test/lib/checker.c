@@ -44,6 +44,8 @@ checker_take(struct checker *c, const void *frame, uint32_t len)
 		c->reordered++;
 		return -1;
 	}
+	if (c->lost == 0)
+		c->first_lost = c->next[tag.queue];
 	c->lost += tag.seq - c->next[tag.queue];
 	c->next[tag.queue] = tag.seq + 1;
 	return -1;
@@ -79,4 +81,6 @@ checker_print(const struct checker *c)
 			(unsigned long long)(c->lost + checker_missing(c)),
 			(unsigned long long)c->altered, (unsigned long long)c->reordered,
 			(unsigned long long)c->foreign);
+	if (c->lost > 0)
+		printf(",\"first_lost\":%llu", (unsigned long long)c->first_lost);
 }

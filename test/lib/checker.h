@@ -13,6 +13,7 @@ struct checker {
 	uint64_t count;                /* frames from each */
 	uint64_t *next;                /* sequence number expected, by the sender's queue */
 	uint64_t frames, foreign, lost, altered, reordered;
+	uint64_t first_lost; /* sequence number of one, where lost is not 0 */
 };
 
 /** @return 0, -ENOMEM */

@@ -3,8 +3,8 @@
  * zcnet-wire: what hangs on the cable of a NIC, for functional tests: a packet socket on a network
  * interface that sends and checks the frames that zcnet-guest checks and sends.
  *
- * One JSON object on stdout. Exit status: 0 fine, 1 a frame was lost, altered or out of order, 2
- * bad usage or no interface.
+ * One JSON object on stdout when it listens, one at its end. Exit status: 0 fine, 1 a frame was
+ * lost, altered or out of order, 2 bad usage or no interface.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -273,6 +273,8 @@ main(int argc, char **argv)
 		return 2;
 	sigaction(SIGTERM, &(struct sigaction){ .sa_handler = on_signal }, NULL);
 	sigaction(SIGINT, &(struct sigaction){ .sa_handler = on_signal }, NULL);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	puts("{\"mode\":\"ready\"}");
 	start = clock_us();
 	ret = run(&w);
 	printf("{\"mode\":\"wire\",");

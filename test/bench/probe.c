@@ -4,7 +4,7 @@
  * way to another core and back. Virtual machines have fast and slow spells; figures taken in
  * different ones say nothing about the programs compared.
  *
- *   probe CPU_A CPU_B    {"loop": cycles of 100,000 dependent steps, "line": cycles of a round trip}
+ *   probe CPU_A CPU_B    {"line": cycles of a round trip, "loop": of 100,000 dependent steps}
  *
  * Low quantiles, so that being preempted for a while changes nothing.
  */

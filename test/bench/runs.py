@@ -197,4 +197,3 @@ def measure(bench, cells, kinds, rounds, again):
             for kind in kinds:
                 one_run(bench, cell, kind, number, peers, failures[cell], progress)
     return results, failures
-

@@ -55,6 +55,7 @@ add_stream(struct zcnet_conn *conn, struct zcnet_port *src, uint16_t src_queue,
 	stream->dst = dst;
 	stream->src_queue = src_queue;
 	stream->dst_queue = dst_queue;
+	stream->src_state = src->ops->source_state(src, src_queue);
 	stream->group = group;
 }
 
@@ -118,6 +119,9 @@ zc_conn_layout(struct zcnet_conn *conn)
 
 	if (na != conn->na || nb != conn->nb)
 		lay_out(conn, na, nb);
+	if (conn->flush)
+		flush_streams(conn);
+	conn->flush = false;
 	choose_takes(conn->a, conn->b);
 	choose_takes(conn->b, conn->a);
 	if (!is_nic(conn->a))
@@ -136,13 +140,23 @@ set_recovery(struct zcnet_conn *conn, struct zcnet_port *guest, bool on)
 		zc_vhost_set_recover(guest, i, on);
 }
 
+/* Frames that wait for the NIC would go right back into it: they are dropped. */
+static void
+take_back(struct zcnet_conn *conn, struct zcnet_port *nic, uint64_t now)
+{
+	conn->recovery.release_tsc = now;
+	conn->flush = true;
+	zc_control_changed();
+	nic->ops->release(nic);
+}
+
 static uint64_t
-oldest(struct zcnet_port *guest, uint64_t now)
+oldest(struct zcnet_port *guest)
 {
 	uint64_t age = 0;
 
 	for (uint16_t i = 0; i < guest->nqueues; i++)
-		age = RTE_MAX(age, zc_tx_age(zc_vhost_tx(guest, i), now));
+		age = RTE_MAX(age, zc_tx_age(zc_vhost_tx(guest, i)));
 	return age;
 }
 
@@ -151,7 +165,7 @@ tick(struct zcnet_conn *conn, struct zcnet_port *guest, struct zcnet_port *nic, 
 {
 	struct zc_conn_recovery *recovery = &conn->recovery;
 	uint64_t ms = rte_get_tsc_hz() / 1000;
-	uint64_t age = oldest(guest, now);
+	uint64_t age = oldest(guest);
 	bool link_up = zc_ethdev_link_up(nic);
 	bool well = link_up && age < STALL_MS * ms;
 
@@ -160,13 +174,14 @@ tick(struct zcnet_conn *conn, struct zcnet_port *guest, struct zcnet_port *nic, 
 	if (!well)
 		recovery->clean_tsc = now;
 	if (!recovery->on && !well) {
-		ZC_LOG(WARNING, "connection %s: %s: copying, and getting %s's buffers back from %s",
+		ZC_LOG(WARNING, "connection %s: %s: copying, getting %s's buffers back from %s",
 				conn->name,
 				link_up ? "a buffer has been out for 100 ms" : "link down",
 				guest->name, nic->name);
 		set_recovery(conn, guest, true);
-		if (age > 0)
-			nic->ops->release(nic);
+		take_back(conn, nic, now);
+	} else if (recovery->on && !well && now - recovery->release_tsc > CLEAN_MS * ms) {
+		take_back(conn, nic, now);
 	} else if (recovery->on && now - recovery->clean_tsc > CLEAN_MS * ms) {
 		ZC_LOG(NOTICE, "connection %s: %s has been well for a second: zero copy again",
 				conn->name, nic->name);
@@ -246,6 +261,8 @@ part(struct zcnet_conn *conn, struct zcnet_port *port)
 	if (is_nic(port))
 		return;
 	set_recovery(conn, port, false);
+	for (uint16_t i = 0; i < port->nqueues; i++)
+		port->ops->complete(port, i, rte_rdtsc());
 	choose_sources(port, NULL, 0);
 	zc_vhost_set_takes(port, &nothing);
 }

@@ -15,7 +15,8 @@
 /** Where the answer to a NIC that holds guest buffers too long stands. */
 struct zc_conn_recovery {
 	bool on;
-	uint64_t clean_tsc; /* since when the NIC has been well */
+	uint64_t clean_tsc;   /* since when the NIC has been well */
+	uint64_t release_tsc; /* when the NIC was last made to give everything back */
 };
 
 struct zcnet_conn {
@@ -24,6 +25,7 @@ struct zcnet_conn {
 	struct zcnet_port *a, *b;
 	int worker;
 	struct zc_conn_recovery recovery;
+	bool flush;      /* frames under way are to be dropped at the next layout */
 	uint16_t na, nb; /* queues of a and b that the streams are laid out for */
 	uint16_t nstreams;
 	struct zc_stream stream[ZC_CONN_STREAMS_MAX];

@@ -26,6 +26,9 @@ zc_stream_run(struct zc_stream *stream, uint64_t now, uint64_t reap)
 	uint16_t n = stream->npending;
 	uint16_t sent = 0;
 
+	/* Frames under way may belong to what control is changing. */
+	if (unlikely(__atomic_load_n(stream->src_state, __ATOMIC_ACQUIRE) == ZC_QUEUE_HELD))
+		return 0;
 	if (n == 0)
 		n = stream->src->ops->rx(stream->src, stream->src_queue, stream->pending, ZC_BURST);
 	if (n > 0) {
@@ -42,6 +45,9 @@ zc_stream_run(struct zc_stream *stream, uint64_t now, uint64_t reap)
 void
 zc_stream_flush(struct zc_stream *stream)
 {
+	if (stream->npending == 0)
+		return;
 	rte_pktmbuf_free_bulk(stream->pending, stream->npending);
+	stream->src->ops->flushed(stream->src, stream->src_queue, stream->npending);
 	stream->npending = 0;
 }

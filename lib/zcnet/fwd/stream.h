@@ -16,6 +16,7 @@
 struct zc_stream {
 	/* constant while a worker has it */
 	struct zcnet_port *src, *dst;
+	const uint8_t *src_state; /* enum zc_queue_state */
 	uint16_t src_queue, dst_queue;
 	/* streams of one connection and group share (port, queue)s: one worker has them all */
 	uint16_t group;
@@ -36,7 +37,7 @@ struct zc_stream {
  */
 uint16_t zc_stream_run(struct zc_stream *stream, uint64_t now, uint64_t reap);
 
-/** Free what the destination didn't take. Runs on: control, no worker has the stream. */
+/** Free and count what the destination didn't take. Runs on: control, no worker has the stream. */
 void zc_stream_flush(struct zc_stream *stream);
 
 #endif

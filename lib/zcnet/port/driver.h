@@ -25,7 +25,7 @@ struct zc_driver {
 	bool queue_stop;
 	enum zc_tx_done tx_done;
 	uint16_t segs_max; /* segments of one frame */
-	uint16_t rx_desc;  /* receive descriptors to ask for, 0: ZC_RX_DESC */
+	uint16_t rx_desc;  /* the only number of receive descriptors that is in order, 0: any */
 	const char *note;  /* what a user should know, NULL: nothing */
 };
 

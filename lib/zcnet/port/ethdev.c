@@ -1,73 +1,29 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The ethdev port: a NIC behind any DPDK driver.
- *
- * Every receive queue of a driver that can be armed is filled from a page constructor of its
- * own; it dispenses host buffers until a guest is bound to it. Other drivers get an ordinary
- * mempool. Events of the NIC only set bits here; tick() acts on them, because a driver may wait
- * for its interrupt handler while control holds the lock.
+ * The ethdev port at work. Events of the NIC only set bits here; tick() acts on them, because a
+ * driver may wait for its interrupt handler while control holds the lock.
  */
+#include "ethdev.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <rte_cycles.h>
 #include <rte_dev.h>
-#include <rte_ethdev.h>
 #include <rte_malloc.h>
 
 #include "../core/control.h"
-#include "../core/counters.h"
 #include "../core/error.h"
 #include "../core/export.h"
 #include "../core/quiesce.h"
-#include "driver.h"
-#include "host_pool.h"
-#include "port.h"
 
-/* Fewer than a guest's 256, so that posted buffers outnumber the NIC's. */
-#define ZC_RX_DESC 128
-#define ZC_TX_DESC 512
-/*
- * Mbufs of a constructor beyond the NIC's ring: bursts under way, and frames queued at a slower
- * NIC.
- */
-#define ZC_CTOR_EXTRA 1024
-#define ZC_CTOR_EXTRA_JUMBO 256
 #define LINK_POLL_MS 100
-
-struct ethdev_queue {
-	uint8_t state; /* enum zc_queue_state */
-	bool link_up;  /* control writes, owner reads */
-	uint16_t port_id;
-	struct zc_counters rx;
-	struct zc_counters tx;
-	struct zc_ctor ctor;
-} __rte_cache_aligned;
-
-struct ethdev_port {
-	struct zcnet_port port;
-	/* control */
-	uint16_t port_id;
-	const struct zc_driver *driver; /* NULL: not in the table, copies */
-	struct rte_eth_dev_info dev_info;
-	struct rte_eth_rxconf rx_conf;
-	struct rte_eth_txconf tx_conf;
-	uint16_t rx_desc, tx_desc, mtu;
-	bool promiscuous;
-	bool probed;  /* by us, so we remove it */
-	bool removed; /* the device is gone */
-	bool link_up;
-	uint64_t link_tsc; /* last look at the link */
-	struct rte_mempool *host_mp;
-	struct ethdev_queue *queue; /* [nqueues] */
-	/* the interrupt thread sets, control clears */
-	unsigned int events;
-};
-
 #define EVENT_RESET 1u
 #define EVENT_REMOVED 2u
 #define EVENT_LINK 4u
+
+static const struct zc_port_ops ethdev_ops;
 
 static struct ethdev_port *
 ethdev_port(const struct zcnet_port *port)
@@ -140,7 +96,7 @@ ethdev_reap(struct zcnet_port *port, uint16_t queue)
 		rte_eth_tx_done_cleanup(q->port_id, queue, 0);
 }
 
-/* ---- setting up ---- */
+/* ---- events and link ---- */
 
 static int
 events(uint16_t port_id, enum rte_eth_event_type type, void *arg, void *ret)
@@ -160,142 +116,6 @@ static const enum rte_eth_event_type event_types[] = {
 	RTE_ETH_EVENT_INTR_RESET,
 	RTE_ETH_EVENT_INTR_RMV,
 };
-
-static bool
-can_arm(const struct ethdev_port *ep)
-{
-	return ep->driver != NULL && ep->driver->rx_arm && ep->port.zerocopy;
-}
-
-/* Longest frame on the wire without CRC: one VLAN tag is within the MTU's allowance. */
-static uint32_t
-frame_max(const struct ethdev_port *ep)
-{
-	return ep->mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
-}
-
-static int
-make_pools(struct ethdev_port *ep)
-{
-	uint32_t capacity = RTE_MIN(frame_max(ep), (uint32_t)UINT16_MAX - RTE_PKTMBUF_HEADROOM);
-	uint32_t extra = capacity > 2048 ? ZC_CTOR_EXTRA_JUMBO : ZC_CTOR_EXTRA;
-	int socket = rte_eth_dev_socket_id(ep->port_id);
-	char name[RTE_MEMPOOL_NAMESIZE];
-
-	if (!can_arm(ep)) {
-		ep->host_mp = zc_host_pool(socket);
-		return ep->host_mp != NULL ? 0 : -ENOMEM;
-	}
-	for (uint16_t i = 0; i < ep->port.nqueues; i++) {
-		int ret;
-
-		snprintf(name, sizeof(name), "rx_%u_%u", ep->port_id, i);
-		ret = zc_ctor_init(&ep->queue[i].ctor, name, ep->rx_desc + extra, capacity, socket);
-		if (ret < 0)
-			return ret;
-	}
-	return 0;
-}
-
-static struct rte_mempool *
-queue_pool(struct ethdev_port *ep, uint16_t queue)
-{
-	return ep->host_mp != NULL ? ep->host_mp : ep->queue[queue].ctor.pool.mp;
-}
-
-static int
-setup_rx_queues(struct ethdev_port *ep)
-{
-	int socket = rte_eth_dev_socket_id(ep->port_id);
-
-	for (uint16_t i = 0; i < ep->port.nqueues; i++) {
-		int ret = rte_eth_rx_queue_setup(ep->port_id, i, ep->rx_desc, socket, &ep->rx_conf,
-				queue_pool(ep, i));
-
-		if (ret < 0)
-			return zc_fail(-ret, "port %s: receive queue %u with %u descriptors: %s",
-					ep->port.name, i, ep->rx_desc, rte_strerror(-ret));
-	}
-	return 0;
-}
-
-static int
-setup_tx_queues(struct ethdev_port *ep)
-{
-	int socket = rte_eth_dev_socket_id(ep->port_id);
-
-	for (uint16_t i = 0; i < ep->port.nqueues; i++) {
-		int ret = rte_eth_tx_queue_setup(ep->port_id, i, ep->tx_desc, socket, &ep->tx_conf);
-
-		if (ret < 0)
-			return zc_fail(-ret, "port %s: transmit queue %u with %u descriptors: %s",
-					ep->port.name, i, ep->tx_desc, rte_strerror(-ret));
-	}
-	return 0;
-}
-
-/* A driver without the call takes what it is given (net_ring). */
-static int
-set_mtu(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
-{
-	uint32_t most = RTE_MIN((uint32_t)ep->dev_info.max_mtu, ep->dev_info.max_rx_pktlen);
-	int ret = 0;
-
-	if (conf->mtu > 0)
-		ret = rte_eth_dev_set_mtu(ep->port_id, conf->mtu);
-	rte_eth_dev_get_mtu(ep->port_id, &ep->mtu);
-	if (ret == -ENOTSUP)
-		ep->mtu = conf->mtu;
-	else if (ret < 0)
-		return zc_fail(-ret, "port %s: MTU %u: %s takes frames of at most %u bytes (%s)",
-				conf->name, conf->mtu, conf->device, most, rte_strerror(-ret));
-	return 0;
-}
-
-static int
-configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
-{
-	struct rte_eth_conf dev_conf = { 0 };
-	int ret;
-
-	if (conf->queues > ep->dev_info.max_rx_queues || conf->queues > ep->dev_info.max_tx_queues)
-		return zc_fail(EINVAL, "port %s: %u queues, %s has %u to receive and %u to send",
-				conf->name, conf->queues, conf->device, ep->dev_info.max_rx_queues,
-				ep->dev_info.max_tx_queues);
-	/* Never MBUF_FAST_FREE: it puts mbufs back that still point at guest memory. */
-	dev_conf.txmode.offloads = ep->dev_info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-	if (conf->queues > 1 && ep->dev_info.flow_type_rss_offloads != 0) {
-		dev_conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		dev_conf.rx_adv_conf.rss_conf.rss_hf = ep->dev_info.flow_type_rss_offloads &
-				(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
-	}
-	if (*ep->dev_info.dev_flags & RTE_ETH_DEV_INTR_LSC)
-		dev_conf.intr_conf.lsc = 1;
-	if (*ep->dev_info.dev_flags & RTE_ETH_DEV_INTR_RMV)
-		dev_conf.intr_conf.rmv = 1;
-	ret = rte_eth_dev_configure(ep->port_id, conf->queues, conf->queues, &dev_conf);
-	if (ret < 0)
-		return zc_fail(-ret, "port %s: %s can't be configured: %s", conf->name,
-				conf->device, rte_strerror(-ret));
-	ret = set_mtu(ep, conf);
-	if (ret < 0)
-		return ret;
-	ep->rx_desc = conf->rx_desc;
-	if (ep->rx_desc == 0)
-		ep->rx_desc = ep->driver != NULL && ep->driver->rx_desc > 0 ? ep->driver->rx_desc :
-									      ZC_RX_DESC;
-	ep->tx_desc = conf->tx_desc > 0 ? conf->tx_desc : ZC_TX_DESC;
-	ret = rte_eth_dev_adjust_nb_rx_tx_desc(ep->port_id, &ep->rx_desc, &ep->tx_desc);
-	if (ret < 0)
-		return zc_fail(-ret, "port %s: descriptors: %s", conf->name, rte_strerror(-ret));
-	ep->rx_conf = ep->dev_info.default_rxconf;
-	ep->rx_conf.offloads = 0;
-	/* One queue without buffers must not hold up the others. */
-	ep->rx_conf.rx_drop_en = 1;
-	ep->tx_conf = ep->dev_info.default_txconf;
-	ep->tx_conf.offloads = dev_conf.txmode.offloads;
-	return 0;
-}
 
 static void
 set_state(struct ethdev_port *ep, enum zc_queue_state state)
@@ -351,41 +171,52 @@ collect(struct ethdev_port *ep)
 			zc_ctor_collect(&ep->queue[i].ctor);
 }
 
+/*
+ * Stop the NIC; everything it held of guests comes back. Stopping frees what most drivers hold,
+ * but tap keeps its receive buffers until the queue is set up anew; so that is done for all.
+ * The streams from it stand still meanwhile, because their frames belong to the constructors
+ * too.
+ */
 static int
-stop(struct ethdev_port *ep, enum zc_queue_state state)
+stop(struct ethdev_port *ep)
 {
 	int ret = 0;
 
-	set_state(ep, state);
-	if (!ep->removed)
-		ret = rte_eth_dev_stop(ep->port_id);
-	collect(ep);
-	if (ret < 0)
+	set_state(ep, ZC_QUEUE_HELD);
+	if (ep->removed)
+		return 0;
+	ret = rte_eth_dev_stop(ep->port_id);
+	if (ret < 0) {
+		set_state(ep, ZC_QUEUE_LIVE);
 		return zc_fail(-ret, "port %s: stop: %s", ep->port.name, rte_strerror(-ret));
-	return 0;
+	}
+	for (uint16_t i = 0; i < ep->port.nqueues; i++)
+		ep->queue[i].ctor.disarmed = true;
+	ret = zc_ethdev_setup_rx(ep);
+	collect(ep);
+	for (uint16_t i = 0; i < ep->port.nqueues; i++)
+		ep->queue[i].ctor.disarmed = false;
+	return ret;
 }
 
 static int
 ethdev_stop(struct zcnet_port *port)
 {
-	return stop(ethdev_port(port), ZC_QUEUE_DOWN);
+	struct ethdev_port *ep = ethdev_port(port);
+	int ret = stop(ep);
+
+	if (ret == 0)
+		set_state(ep, ZC_QUEUE_DOWN);
+	return ret;
 }
 
-/*
- * Stop frees what drivers hold, but tap keeps its receive buffers until the queue is set up
- * anew; so do that for all.
- */
 static void
 ethdev_release(struct zcnet_port *port)
 {
 	struct ethdev_port *ep = ethdev_port(port);
 
-	if (!port->started || ep->removed)
+	if (!port->started || ep->removed || stop(ep) < 0)
 		return;
-	if (stop(ep, ZC_QUEUE_HELD) < 0)
-		return;
-	if (setup_rx_queues(ep) == 0)
-		collect(ep);
 	if (ethdev_start(port) < 0) {
 		set_state(ep, ZC_QUEUE_DOWN);
 		port->started = false;
@@ -436,7 +267,7 @@ ethdev_info(const struct zcnet_port *port, struct zcnet_port_info *info)
 	if (!ep->removed && rte_eth_macaddr_get(ep->port_id, &mac) == 0)
 		memcpy(info->mac, mac.addr_bytes, sizeof(info->mac));
 	info->zerocopy_tx = ep->driver != NULL && ep->driver->tx_attach && port->zerocopy;
-	info->zerocopy_rx = can_arm(ep);
+	info->zerocopy_rx = zc_ethdev_can_arm(ep);
 	if (ep->removed)
 		snprintf(info->note, sizeof(info->note), "the device was removed");
 	else if (!port->zerocopy)
@@ -472,6 +303,18 @@ ethdev_stats_clear(struct zcnet_port *port)
 	}
 }
 
+static const uint8_t *
+ethdev_source_state(struct zcnet_port *port, uint16_t queue)
+{
+	return &ethdev_port(port)->queue[queue].state;
+}
+
+static void
+ethdev_flushed(struct zcnet_port *port, uint16_t queue, uint16_t n)
+{
+	ZC_COUNT(&ethdev_port(port)->queue[queue].rx, drop_flushed, n);
+}
+
 static uint16_t
 ethdev_queues_used(const struct zcnet_port *port)
 {
@@ -489,7 +332,11 @@ ethdev_takes(const struct zcnet_port *port, struct zc_port_takes *takes)
 	takes->segs_max = ep->driver != NULL ? ep->driver->segs_max : 1;
 	if (limit > 0)
 		takes->segs_max = RTE_MIN(takes->segs_max, limit);
-	takes->frame_max = frame_max(ep);
+	takes->frame_max = zc_ethdev_frame_max(ep);
+	if (!(ep->tx_conf.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS)) {
+		takes->segs_max = 1;
+		takes->frame_max = RTE_MIN(takes->frame_max, (uint32_t)RTE_MBUF_DEFAULT_DATAROOM);
+	}
 }
 
 static struct zc_ctor *
@@ -497,16 +344,15 @@ ethdev_ctor(struct zcnet_port *port, uint16_t queue)
 {
 	struct ethdev_port *ep = ethdev_port(port);
 
-	return can_arm(ep) ? &ep->queue[queue].ctor : NULL;
+	return zc_ethdev_can_arm(ep) ? &ep->queue[queue].ctor : NULL;
 }
 
 static void
 reset_device(struct ethdev_port *ep)
 {
 	ZC_LOG(WARNING, "port %s: the NIC asks for a reset", ep->port.name);
-	stop(ep, ZC_QUEUE_DOWN);
-	if (rte_eth_dev_reset(ep->port_id) < 0 || setup_rx_queues(ep) < 0 ||
-			setup_tx_queues(ep) < 0 || ethdev_start(&ep->port) < 0) {
+	if (stop(ep) < 0 || rte_eth_dev_reset(ep->port_id) < 0 || zc_ethdev_setup_rx(ep) < 0 ||
+			zc_ethdev_setup_tx(ep) < 0 || ethdev_start(&ep->port) < 0) {
 		ep->port.started = false;
 		ZC_LOG(ERR, "port %s: reset failed; stop and start the port", ep->port.name);
 	}
@@ -520,7 +366,7 @@ ethdev_tick(struct zcnet_port *port, uint64_t now)
 
 	if (bits & EVENT_REMOVED) {
 		ZC_LOG(WARNING, "port %s: the device was removed", port->name);
-		stop(ep, ZC_QUEUE_DOWN);
+		ethdev_stop(port);
 		ep->removed = true;
 		ep->link_up = false;
 		port->started = false;
@@ -554,6 +400,8 @@ static const struct zc_port_ops ethdev_ops = {
 	.release = ethdev_release,
 	.tick = ethdev_tick,
 	.reap = ethdev_reap,
+	.source_state = ethdev_source_state,
+	.flushed = ethdev_flushed,
 };
 
 /* ---- creation ---- */
@@ -562,6 +410,18 @@ ZC_EXPORT void
 zcnet_ethdev_conf_init(struct zcnet_ethdev_conf *conf)
 {
 	*conf = (struct zcnet_ethdev_conf){ .queues = 1, .promiscuous = true, .zerocopy = true };
+}
+
+static int
+check_unused(const struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
+{
+	const struct zcnet_port *port = NULL;
+
+	while ((port = zcnet_port_next(port)) != NULL)
+		if (port->ops == &ethdev_ops && ethdev_port(port)->port_id == ep->port_id)
+			return zc_fail(EBUSY, "port %s: %s belongs to port %s", conf->name,
+					conf->device, port->name);
+	return 0;
 }
 
 /* Find the device, or probe it when the name is devargs of one that isn't there. */
@@ -575,7 +435,7 @@ find_device(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 		return zc_fail(EINVAL, "port %s: no device given", conf->name);
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(conf->device, ","), conf->device);
 	if (rte_eth_dev_get_port_by_name(name, &ep->port_id) == 0)
-		return 0;
+		return check_unused(ep, conf);
 	ret = rte_dev_probe(conf->device);
 	if (ret == 0)
 		ret = rte_eth_dev_get_port_by_name(name, &ep->port_id);
@@ -584,28 +444,6 @@ find_device(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 				conf->name, conf->device);
 	ep->probed = true;
 	return 0;
-}
-
-static int
-set_up(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
-{
-	int ret = rte_eth_dev_info_get(ep->port_id, &ep->dev_info);
-
-	if (ret < 0)
-		return zc_fail(-ret, "port %s: %s: %s", conf->name, conf->device,
-				rte_strerror(-ret));
-	ep->driver = zc_driver_find(ep->dev_info.driver_name);
-	ret = configure(ep, conf);
-	if (ret < 0)
-		return ret;
-	for (uint16_t i = 0; i < conf->queues; i++)
-		ep->queue[i].port_id = ep->port_id;
-	ret = make_pools(ep);
-	if (ret == 0)
-		ret = setup_rx_queues(ep);
-	if (ret == 0)
-		ret = setup_tx_queues(ep);
-	return ret;
 }
 
 static struct zcnet_port *
@@ -633,7 +471,7 @@ create(const struct zcnet_ethdev_conf *conf)
 	ep->promiscuous = conf->promiscuous;
 	for (size_t i = 0; i < RTE_DIM(event_types); i++)
 		rte_eth_dev_callback_register(ep->port_id, event_types[i], events, ep);
-	if (set_up(ep, conf) < 0 || zcnet_port_start(&ep->port) < 0) {
+	if (zc_ethdev_set_up(ep, conf) < 0 || zcnet_port_start(&ep->port) < 0) {
 		int err = rte_errno;
 
 		zc_port_remove(&ep->port);

@@ -55,7 +55,13 @@ struct zc_port_ops {
 	/** Ask the NIC for finished transmits. NULL: nothing to ask */
 	void (*reap)(struct zcnet_port *port, uint16_t queue);
 
+	/** State of the queue as a source; a stream stands still while it is ZC_QUEUE_HELD. */
+	const uint8_t *(*source_state)(struct zcnet_port *port, uint16_t queue);
+
 	/* control, lock held */
+
+	/** Count frames from the queue that were freed under way. No worker has the queue. */
+	void (*flushed)(struct zcnet_port *port, uint16_t queue, uint16_t n);
 
 	int (*start)(struct zcnet_port *port);
 	int (*stop)(struct zcnet_port *port);

@@ -195,7 +195,6 @@ vhost_start(struct zcnet_port *port)
 {
 	struct vhost_port *vp = vhost_port(port);
 
-	port->started = true;
 	return vp->running ? zc_vhost_guest_up(vp) : 0;
 }
 
@@ -214,6 +213,7 @@ free_queues(struct vhost_port *vp)
 
 		if (q == NULL)
 			continue;
+		vp->queue[i] = NULL;
 		if (zc_tx_fini(&q->tx))
 			rte_free(q);
 		else
@@ -228,9 +228,21 @@ vhost_destroy(struct zcnet_port *port)
 	struct vhost_port *vp = vhost_port(port);
 
 	zc_vhost_unregister(vp);
-	free_queues(vp);
 	zc_vhost_reap_maps(vp);
+	free_queues(vp);
 	free(vp);
+}
+
+static const uint8_t *
+vhost_source_state(struct zcnet_port *port, uint16_t queue)
+{
+	return &vhost_port(port)->queue[queue]->tx_state;
+}
+
+static void
+vhost_flushed(struct zcnet_port *port, uint16_t queue, uint16_t n)
+{
+	ZC_COUNT(&vhost_port(port)->queue[queue]->tx.counters, drop_flushed, n);
 }
 
 static uint16_t
@@ -285,7 +297,7 @@ vhost_stats(const struct zcnet_port *port, enum zcnet_dir dir, uint16_t queue,
 		stats->broken = stats->enabled ? zc_vq_fault_text(q->tx.vq.fault) : NULL;
 		stats->out = zc_tx_out(&q->tx);
 		stats->out_peak = q->tx.out_peak;
-		stats->oldest_us = zc_tx_age(&q->tx, rte_rdtsc()) * 1000000 / rte_get_tsc_hz();
+		stats->oldest_us = zc_tx_age(&q->tx) * 1000000 / rte_get_tsc_hz();
 		return;
 	}
 	zc_counters_add_to(&q->rx.counters, stats->counter);
@@ -319,11 +331,22 @@ vhost_takes(const struct zcnet_port *port, struct zc_port_takes *takes)
 		.frame_max = FRAME_MAX };
 }
 
+/* Segments of a guest that is gone may still come back. */
+static void
+collect_late(struct vhost_port *vp)
+{
+	for (uint16_t i = 0; i < vp->port.nqueues; i++)
+		if (vp->queue[i]->tx.vq.window == NULL)
+			zc_tx_collect(&vp->queue[i]->tx);
+}
+
 static void
 vhost_tick(struct zcnet_port *port, uint64_t now)
 {
 	(void)now;
 	zc_vhost_settle_rings(vhost_port(port));
+	zc_vhost_report_faults(vhost_port(port));
+	collect_late(vhost_port(port));
 	zc_vhost_reap_maps(vhost_port(port));
 }
 
@@ -331,6 +354,8 @@ static const struct zc_port_ops vhost_ops = {
 	.rx = vhost_rx,
 	.tx = vhost_tx,
 	.complete = vhost_complete,
+	.source_state = vhost_source_state,
+	.flushed = vhost_flushed,
 	.start = vhost_start,
 	.stop = vhost_stop,
 	.destroy = vhost_destroy,
@@ -455,8 +480,10 @@ zcnet_port_vhost_create(const struct zcnet_vhost_conf *conf)
 {
 	struct zcnet_port *port;
 
+	zc_vhost_registration_lock();
 	zc_control_lock();
 	port = create(conf);
 	zc_control_unlock();
+	zc_vhost_registration_unlock();
 	return port;
 }

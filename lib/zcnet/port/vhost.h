@@ -21,6 +21,8 @@ struct vhost_queue {
 	/* control */
 	bool tx_enabled; /* by the front-end */
 	bool rx_enabled;
+	bool tx_fault_logged;
+	bool rx_fault_logged;
 	bool recover;           /* copy while the peer recovers */
 	struct zcnet_port *nic; /* whose queue is to be armed from rx, NULL: none */
 	uint16_t nic_queue;
@@ -36,6 +38,8 @@ struct vhost_retired {
 	struct vhost_retired *next;
 };
 
+struct rte_vhost_memory;
+
 struct vhost_port {
 	struct zcnet_port port;
 	/* control */
@@ -45,6 +49,8 @@ struct vhost_port {
 	int vid;           /* librte_vhost's number of the guest, -1: none */
 	bool running;      /* between new_device and destroy_device */
 	uint64_t features; /* negotiated */
+	struct rte_vhost_memory
+			*mem; /* librte_vhost's table that map is made from, NULL: unknown */
 	struct zc_map *map;
 	struct vhost_retired *retired;
 	struct zc_port_takes takes;
@@ -57,6 +63,13 @@ vhost_port(const struct zcnet_port *port)
 {
 	return (struct vhost_port *)(uintptr_t)port;
 }
+
+/**
+ * librte_vhost calls back with its own lock held, which registering takes: registering and
+ * unregistering exclude each other. To be taken before the control lock. Recursive.
+ */
+void zc_vhost_registration_lock(void);
+void zc_vhost_registration_unlock(void);
 
 /** Offer or take the connection. 0 or what zc_fail() gave. */
 int zc_vhost_register(struct vhost_port *vp);
@@ -75,13 +88,11 @@ void zc_vhost_guest_down(struct vhost_port *vp);
 
 /** @name Rings, numbered as vhost-user does: 2i receives, 2i + 1 sends, from the guest's view. */
 /**@{*/
-struct rte_vhost_memory;
-
 /** Attach the rings that the front-end enabled; they are held then. */
-void zc_vhost_rings_attach(struct vhost_port *vp, const struct rte_vhost_memory *mem);
+void zc_vhost_rings_attach(struct vhost_port *vp);
 
 /** The rings lie elsewhere now. They are suspended. */
-void zc_vhost_rings_refresh(struct vhost_port *vp, const struct rte_vhost_memory *mem);
+void zc_vhost_rings_refresh(struct vhost_port *vp);
 
 /** Store ring positions with librte_vhost and let go. Nothing is out or armed. */
 void zc_vhost_rings_detach(struct vhost_port *vp);
@@ -100,6 +111,9 @@ void zc_vhost_resume_held(struct vhost_port *vp);
 
 /** Rings that the front-end disabled, and that didn't come back at once, go down. */
 void zc_vhost_settle_rings(struct vhost_port *vp);
+
+/** Log, once each, queues that broke the rules. */
+void zc_vhost_report_faults(struct vhost_port *vp);
 
 /** Get every armed buffer back from the NICs. The receive rings are suspended. */
 void zc_vhost_disarm_all(struct vhost_port *vp);

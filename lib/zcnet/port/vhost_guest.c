@@ -11,8 +11,9 @@
  * again. The end is destroy_device, memory and rings still valid.
  */
 #include <errno.h>
-#include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -58,14 +59,31 @@ find_by_vid(int vid)
 
 /* ---- memory ---- */
 
-static struct zc_map *
-make_map(struct vhost_port *vp, const struct rte_vhost_memory *mem)
+static void
+forget_memory(struct vhost_port *vp)
 {
+	free(vp->mem);
+	vp->mem = NULL;
+}
+
+/* Learn the table while librte_vhost surely has one: it may lose it with the next message. */
+static void
+learn_memory(struct vhost_port *vp)
+{
+	forget_memory(vp);
+	if (rte_vhost_get_mem_table(vp->vid, &vp->mem) < 0)
+		vp->mem = NULL;
+}
+
+static struct zc_map *
+make_map(struct vhost_port *vp)
+{
+	const struct rte_vhost_memory *mem = vp->mem;
 	struct zc_region_desc desc[ZC_MAP_REGIONS_MAX];
 
-	if (mem->nregions > ZC_MAP_REGIONS_MAX) {
-		zc_fail(EINVAL, "port %s: %u memory regions, %u are served", vp->port.name,
-				mem->nregions, ZC_MAP_REGIONS_MAX);
+	if (mem == NULL || mem->nregions > ZC_MAP_REGIONS_MAX) {
+		zc_fail(EINVAL, "port %s: %u memory regions, 1 to %u are served", vp->port.name,
+				mem != NULL ? mem->nregions : 0, ZC_MAP_REGIONS_MAX);
 		return NULL;
 	}
 	for (uint32_t i = 0; i < mem->nregions; i++) {
@@ -87,17 +105,11 @@ make_map(struct vhost_port *vp, const struct rte_vhost_memory *mem)
 int
 zc_vhost_guest_up(struct vhost_port *vp)
 {
-	struct rte_vhost_memory *mem = NULL;
-
-	if (rte_vhost_get_mem_table(vp->vid, &mem) < 0)
-		return zc_fail(EINVAL, "port %s: no memory table", vp->port.name);
 	rte_vhost_get_negotiated_features(vp->vid, &vp->features);
-	vp->map = make_map(vp, mem);
-	if (vp->map != NULL)
-		zc_vhost_rings_attach(vp, mem);
-	free(mem);
+	vp->map = make_map(vp);
 	if (vp->map == NULL)
 		return -rte_errno;
+	zc_vhost_rings_attach(vp);
 	zc_vhost_bind_sources(vp);
 	zc_control_changed();
 	return 0;
@@ -123,9 +135,10 @@ out_of_all(struct vhost_port *vp)
 static uint32_t
 wait_tx(struct vhost_port *vp, unsigned int ms)
 {
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() / 1000 * ms;
 	uint32_t out;
 
-	for (unsigned int i = 0; (out = out_of_all(vp)) > 0 && i < ms * 5; i++)
+	while ((out = out_of_all(vp)) > 0 && rte_rdtsc() < end)
 		usleep(200);
 	return out;
 }
@@ -169,44 +182,109 @@ zc_vhost_guest_down(struct vhost_port *vp)
 static void
 guest_memory_changed(struct vhost_port *vp)
 {
-	struct rte_vhost_memory *mem = NULL;
-	struct zc_map *map;
+	struct zc_map *map = make_map(vp);
 
-	if (rte_vhost_get_mem_table(vp->vid, &mem) < 0)
+	if (map == NULL) {
+		ZC_LOG(ERR, "%s; the guest keeps its old memory", zc_last_error());
 		return;
-	map = make_map(vp, mem);
-	if (map != NULL) {
-		zc_vhost_suspend_all(vp, ZC_QUEUE_HELD);
-		zc_vhost_retire_map(vp, vp->map);
-		vp->map = map;
-		zc_vhost_rings_refresh(vp, mem);
-		zc_vhost_resume_held(vp);
-	} else {
-		ZC_LOG(ERR, "%s; the guest keeps its old memory table", zc_last_error());
 	}
-	free(mem);
+	zc_vhost_suspend_all(vp, ZC_QUEUE_HELD);
+	zc_vhost_retire_map(vp, vp->map);
+	vp->map = map;
+	zc_vhost_rings_refresh(vp);
+	zc_vhost_resume_held(vp);
 }
 
 /* ---- librte_vhost's callbacks ---- */
+
+static bool
+is_mem_table(const void *msg)
+{
+	return *(const uint32_t *)msg == REQUEST_SET_MEM_TABLE;
+}
+
+static struct vhost_port *
+find_running(int vid)
+{
+	struct vhost_port *vp = find_by_vid(vid);
+
+	return vp != NULL && vp->vid == vid && vp->running ? vp : NULL;
+}
+
+/* When the message fails librte_vhost is left without a table, and after_message() isn't called. */
+static enum rte_vhost_msg_result
+before_message(int vid, void *msg)
+{
+	struct vhost_port *vp;
+
+	if (!is_mem_table(msg))
+		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	zc_control_lock();
+	vp = find_running(vid);
+	if (vp != NULL)
+		forget_memory(vp);
+	zc_control_unlock();
+	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
 
 static enum rte_vhost_msg_result
 after_message(int vid, void *msg)
 {
 	struct vhost_port *vp;
 
-	if (*(const uint32_t *)msg != REQUEST_SET_MEM_TABLE)
+	if (!is_mem_table(msg))
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 	zc_control_lock();
-	vp = find_by_vid(vid);
-	if (vp != NULL && vp->running && vp->map != NULL)
-		guest_memory_changed(vp);
+	vp = find_running(vid);
+	if (vp != NULL) {
+		learn_memory(vp);
+		if (vp->map != NULL)
+			guest_memory_changed(vp);
+	}
 	zc_control_unlock();
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
 
 static const struct rte_vhost_user_extern_ops extern_ops = {
+	.pre_msg_handle = before_message,
 	.post_msg_handle = after_message,
 };
+
+/* One guest a port: a second client of the socket must not touch the first one's rings. */
+static int
+new_connection(int vid)
+{
+	struct vhost_port *vp;
+	int ret = -1;
+
+	zc_control_lock();
+	vp = find_by_vid(vid);
+	if (vp != NULL && vp->vid < 0) {
+		vp->vid = vid;
+		ret = 0;
+	} else if (vp != NULL) {
+		ZC_LOG(WARNING, "port %s: a second front-end is refused", vp->port.name);
+	}
+	zc_control_unlock();
+	return ret;
+}
+
+static void
+destroy_connection(int vid)
+{
+	struct vhost_port *vp;
+
+	zc_control_lock();
+	vp = find_by_vid(vid);
+	if (vp != NULL && vp->vid == vid) {
+		vp->vid = -1;
+		for (uint16_t i = 0; i < vp->port.nqueues; i++) {
+			vp->queue[i]->tx_enabled = false;
+			vp->queue[i]->rx_enabled = false;
+		}
+	}
+	zc_control_unlock();
+}
 
 static int
 new_device(int vid)
@@ -216,11 +294,11 @@ new_device(int vid)
 
 	zc_control_lock();
 	vp = find_by_vid(vid);
-	if (vp == NULL || vp->running)
+	if (vp == NULL || vp->vid != vid || vp->running)
 		goto unlock;
 	rte_vhost_extern_callback_register(vid, &extern_ops, NULL);
-	vp->vid = vid;
 	vp->running = true;
+	learn_memory(vp);
 	ret = vp->port.started ? zc_vhost_guest_up(vp) : 0;
 	if (ret < 0) {
 		ZC_LOG(ERR, "%s", zc_last_error());
@@ -240,9 +318,10 @@ destroy_device(int vid)
 	struct vhost_port *vp;
 
 	zc_control_lock();
-	vp = find_by_vid(vid);
-	if (vp != NULL && vp->running && vp->vid == vid) {
+	vp = find_running(vid);
+	if (vp != NULL) {
 		zc_vhost_guest_down(vp);
+		forget_memory(vp);
 		vp->running = false;
 		ZC_LOG(NOTICE, "port %s: guest gone", vp->port.name);
 	}
@@ -268,7 +347,7 @@ vring_state_changed(int vid, uint16_t vring, int enable)
 
 	zc_control_lock();
 	vp = find_by_vid(vid);
-	if (vp == NULL)
+	if (vp == NULL || vp->vid != vid)
 		goto unlock;
 	if (vring >= 2 * vp->port.nqueues) {
 		ZC_LOG(WARNING, "port %s: ring %u is beyond %u queue pairs: set queues",
@@ -289,12 +368,28 @@ unlock:
 }
 
 static const struct rte_vhost_device_ops device_ops = {
+	.new_connection = new_connection,
+	.destroy_connection = destroy_connection,
 	.new_device = new_device,
 	.destroy_device = destroy_device,
 	.vring_state_changed = vring_state_changed,
 };
 
 /* ---- the socket ---- */
+
+static pthread_mutex_t registration = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+void
+zc_vhost_registration_lock(void)
+{
+	pthread_mutex_lock(&registration);
+}
+
+void
+zc_vhost_registration_unlock(void)
+{
+	pthread_mutex_unlock(&registration);
+}
 
 static int
 offer(struct vhost_port *vp)
@@ -328,10 +423,8 @@ zc_vhost_register(struct vhost_port *vp)
 				vp->port.name, vp->path);
 	TAILQ_INSERT_TAIL(&vports, vp, next);
 	ret = offer(vp);
-	if (ret < 0) {
-		TAILQ_REMOVE(&vports, vp, next);
-		rte_vhost_driver_unregister(vp->path);
-	}
+	if (ret < 0)
+		zc_vhost_unregister(vp);
 	return ret;
 }
 
@@ -340,7 +433,9 @@ zc_vhost_unregister(struct vhost_port *vp)
 {
 	/* It waits for the event thread, which may be waiting for the lock. */
 	zc_control_unlock();
+	zc_vhost_registration_lock();
 	rte_vhost_driver_unregister(vp->path);
+	zc_vhost_registration_unlock();
 	zc_control_lock();
 	TAILQ_REMOVE(&vports, vp, next);
 }

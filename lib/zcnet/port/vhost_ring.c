@@ -8,9 +8,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <rte_cycles.h>
 #include <rte_vhost.h>
 
 #include <linux/virtio_net.h>
@@ -43,15 +45,37 @@ own_address(const struct zc_map *map, const struct rte_vhost_memory *mem, const 
 
 /* ---- one ring ---- */
 
+static bool
+is_eventfd(int fd)
+{
+	char link[32], target[32];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, target, sizeof(target) - 1);
+	if (n < 0)
+		return false;
+	target[n] = '\0';
+	return strcmp(target, "anon_inode:[eventfd]") == 0;
+}
+
 /*
  * The guest's interrupt: a duplicate of our own, because librte_vhost closes its descriptor
- * whenever the guest sends a new one.
+ * whenever the guest sends a new one. Writing to anything but an eventfd could block a worker.
  */
 static int
-own_callfd(int callfd)
+own_callfd(const struct vhost_port *vp, int callfd)
 {
-	int fd = callfd >= 0 ? fcntl(callfd, F_DUPFD_CLOEXEC, 0) : -1;
+	int fd;
 
+	if (callfd < 0)
+		return -1;
+	if (!is_eventfd(callfd)) {
+		ZC_LOG(ERR, "port %s: the guest's call descriptor is no eventfd: no interrupts",
+				vp->port.name);
+		return -1;
+	}
+	fd = fcntl(callfd, F_DUPFD_CLOEXEC, 0);
 	/* A full eventfd must not block a worker. */
 	if (fd >= 0)
 		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -60,20 +84,24 @@ own_callfd(int callfd)
 
 /* Fill @conf with where the ring lies now. */
 static int
-ring_conf(struct vhost_port *vp, uint16_t vring, const struct rte_vhost_memory *mem,
-		struct zc_vq_conf *conf)
+ring_conf(struct vhost_port *vp, uint16_t vring, struct zc_vq_conf *conf)
 {
 	struct rte_vhost_vring ring;
 	uint16_t last_avail, last_used;
 
+	if (vp->mem == NULL)
+		return zc_fail(EINVAL, "port %s: ring %u: the guest's memory is unknown",
+				vp->port.name, vring);
 	if (rte_vhost_get_vhost_vring(vp->vid, vring, &ring) < 0 ||
 			rte_vhost_get_vring_base(vp->vid, vring, &last_avail, &last_used) < 0)
 		return zc_fail(EINVAL, "port %s: librte_vhost doesn't know ring %u", vp->port.name,
 				vring);
 	*conf = (struct zc_vq_conf){
-		.desc = own_address(vp->map, mem, ring.desc, sizeof(struct vring_desc) * ring.size),
-		.avail = own_address(vp->map, mem, ring.avail, sizeof(uint16_t) * (3 + ring.size)),
-		.used = own_address(vp->map, mem, ring.used,
+		.desc = own_address(vp->map, vp->mem, ring.desc,
+				sizeof(struct vring_desc) * ring.size),
+		.avail = own_address(vp->map, vp->mem, ring.avail,
+				sizeof(uint16_t) * (3 + ring.size)),
+		.used = own_address(vp->map, vp->mem, ring.used,
 				sizeof(uint16_t) * 3 + sizeof(struct vring_used_elem) * ring.size),
 		.size = ring.size,
 		/* Used entries are in avail order: what isn't used hasn't been taken. */
@@ -195,18 +223,20 @@ zc_vhost_settle_rings(struct vhost_port *vp)
 }
 
 static int
-ring_attach(struct vhost_port *vp, uint16_t vring, const struct rte_vhost_memory *mem)
+ring_attach(struct vhost_port *vp, uint16_t vring)
 {
 	struct vhost_queue *q = vp->queue[vring / 2];
-	struct zc_vq_conf conf;
-	int ret = ring_conf(vp, vring, mem, &conf);
+	struct zc_vq_conf conf = { 0 };
+	int ret = ring_conf(vp, vring, &conf);
 
 	if (ret < 0)
 		return ret;
-	conf.callfd = own_callfd(conf.callfd);
+	conf.callfd = own_callfd(vp, conf.callfd);
 	ret = is_tx(vring) ? zc_tx_attach(&q->tx, &conf) :
 			     zc_rx_attach(&q->rx, &conf,
 					     vp->features & (1ULL << VIRTIO_NET_F_MRG_RXBUF));
+	if (ret < 0 && conf.callfd >= 0)
+		close(conf.callfd);
 	if (ret < 0)
 		return zc_fail(-ret, "port %s: ring %u of %u descriptors: %s", vp->port.name, vring,
 				conf.size, rte_strerror(-ret));
@@ -215,36 +245,41 @@ ring_attach(struct vhost_port *vp, uint16_t vring, const struct rte_vhost_memory
 
 /* The ring's memory or its eventfd may be new. The queue is suspended. */
 static int
-ring_refresh(struct vhost_port *vp, uint16_t vring, const struct rte_vhost_memory *mem)
+ring_refresh(struct vhost_port *vp, uint16_t vring)
 {
 	struct zc_vq *vq = vq_of(vp, vring);
-	struct zc_vq_conf conf;
-	int ret = ring_conf(vp, vring, mem, &conf);
+	struct zc_vq_conf conf = { 0 };
+	int ret = ring_conf(vp, vring, &conf);
 
 	if (ret < 0)
 		return ret;
+	if (conf.size != vq->size)
+		return zc_fail(EINVAL, "port %s: ring %u changes its size while it is in use",
+				vp->port.name, vring);
 	if (vq->callfd >= 0)
 		close(vq->callfd);
-	vq->callfd = own_callfd(conf.callfd);
+	vq->callfd = own_callfd(vp, conf.callfd);
 	vq->desc = conf.desc;
 	vq->avail = conf.avail;
 	vq->used = conf.used;
 	vq->map = conf.map;
 	vq->hot = conf.map->region[0];
+	/* Our last notification may have gone to a descriptor that nobody reads any more. */
+	zc_vq_kick(vq);
 	return 0;
 }
 
 static int
-ring_up(struct vhost_port *vp, uint16_t vring, const struct rte_vhost_memory *mem)
+ring_up(struct vhost_port *vp, uint16_t vring)
 {
 	int ret;
 
 	if (vq_of(vp, vring)->window == NULL) {
-		ret = ring_attach(vp, vring, mem);
+		ret = ring_attach(vp, vring);
 	} else {
 		suspend(vp, vring, ZC_QUEUE_HELD);
 		zc_quiesce_wait();
-		ret = ring_refresh(vp, vring, mem);
+		ret = ring_refresh(vp, vring);
 	}
 	*state_of(vp, vring) = ret == 0 ? ZC_QUEUE_HELD : ZC_QUEUE_DOWN;
 	if (ret < 0)
@@ -256,13 +291,8 @@ int
 zc_vhost_ring_enable(struct vhost_port *vp, uint16_t vring)
 {
 	bool was_down = *state_of(vp, vring) == ZC_QUEUE_DOWN;
-	struct rte_vhost_memory *mem = NULL;
-	int ret;
+	int ret = ring_up(vp, vring);
 
-	if (rte_vhost_get_mem_table(vp->vid, &mem) < 0)
-		return -EINVAL;
-	ret = ring_up(vp, vring, mem);
-	free(mem);
 	zc_vhost_resume_held(vp);
 	if (was_down)
 		zc_control_changed();
@@ -270,18 +300,18 @@ zc_vhost_ring_enable(struct vhost_port *vp, uint16_t vring)
 }
 
 void
-zc_vhost_rings_attach(struct vhost_port *vp, const struct rte_vhost_memory *mem)
+zc_vhost_rings_attach(struct vhost_port *vp)
 {
 	for (uint16_t i = 0; i < 2 * vp->port.nqueues; i++)
 		if (is_enabled(vp, i))
-			ring_up(vp, i, mem);
+			ring_up(vp, i);
 }
 
 void
-zc_vhost_rings_refresh(struct vhost_port *vp, const struct rte_vhost_memory *mem)
+zc_vhost_rings_refresh(struct vhost_port *vp)
 {
 	for (uint16_t i = 0; i < 2 * vp->port.nqueues; i++)
-		if (vq_of(vp, i)->window != NULL && ring_refresh(vp, i, mem) < 0) {
+		if (vq_of(vp, i)->window != NULL && ring_refresh(vp, i) < 0) {
 			ZC_LOG(ERR, "%s", zc_last_error());
 			*state_of(vp, i) = ZC_QUEUE_DOWN;
 		}
@@ -317,8 +347,10 @@ zc_vhost_rings_detach(struct vhost_port *vp)
 static bool
 wait_disarmed(const struct zc_ctor *ctor, unsigned int ms)
 {
-	for (unsigned int i = 0; __atomic_load_n(&ctor->armed, __ATOMIC_RELAXED) > 0; i++) {
-		if (i == ms * 5)
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() / 1000 * ms;
+
+	while (__atomic_load_n(&ctor->armed, __ATOMIC_ACQUIRE) > 0) {
+		if (rte_rdtsc() > end)
 			return false;
 		usleep(200);
 	}
@@ -389,6 +421,29 @@ zc_vhost_bind_sources(struct vhost_port *vp)
 		vp->queue[i]->rx_state = ZC_QUEUE_HELD;
 	}
 	zc_vhost_resume_held(vp);
+}
+
+/* ---- faults ---- */
+
+static void
+report_fault(struct vhost_port *vp, uint16_t vring, bool *logged)
+{
+	const struct zc_vq *vq = vq_of(vp, vring);
+	const char *text = vq->window != NULL ? zc_vq_fault_text(vq->fault) : NULL;
+
+	if (text != NULL && !*logged)
+		ZC_LOG(WARNING, "port %s: ring %u is stopped until the guest resets it: %s",
+				vp->port.name, vring, text);
+	*logged = text != NULL;
+}
+
+void
+zc_vhost_report_faults(struct vhost_port *vp)
+{
+	for (uint16_t i = 0; i < vp->port.nqueues; i++) {
+		report_fault(vp, 2 * i, &vp->queue[i]->rx_fault_logged);
+		report_fault(vp, 2 * i + 1, &vp->queue[i]->tx_fault_logged);
+	}
 }
 
 /* ---- maps that buffers may still point into ---- */

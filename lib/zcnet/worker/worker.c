@@ -96,6 +96,16 @@ find_lcores(void)
 	}
 }
 
+/* The first @n of them. */
+static void
+stop(unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		__atomic_store_n(&zc_workers[i].stop, true, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < n; i++)
+		rte_eal_wait_lcore(zc_workers[i].lcore);
+}
+
 static int
 start(void)
 {
@@ -108,6 +118,8 @@ start(void)
 	for (unsigned int i = 0; i < zc_nworkers; i++) {
 		int ret = rte_eal_remote_launch(worker_main, &zc_workers[i], zc_workers[i].lcore);
 
+		if (ret < 0)
+			stop(i);
 		if (ret < 0)
 			return zc_fail(-ret, "lcore %u can't be launched: it is busy",
 					zc_workers[i].lcore);
@@ -133,15 +145,9 @@ zcnet_workers_stop(void)
 {
 	zc_control_lock();
 	if (zc_workers_running) {
-		for (unsigned int i = 0; i < zc_nworkers; i++)
-			__atomic_store_n(&zc_workers[i].stop, true, __ATOMIC_RELAXED);
-		for (unsigned int i = 0; i < zc_nworkers; i++)
-			rte_eal_wait_lcore(zc_workers[i].lcore);
+		stop(zc_nworkers);
 		zc_workers_running = false;
-		/*
-		 * Nobody has the streams now: what they hold is freed, and nobody owns the
-		 * queues.
-		 */
+		/* Nobody has the streams now, and nobody owns the queues. */
 		zc_place();
 	}
 	zc_control_unlock();

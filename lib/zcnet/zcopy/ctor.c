@@ -86,7 +86,7 @@ ctor_dequeue(struct zc_pool *pool, struct rte_mbuf **obj, unsigned int n)
 		zc_priv(obj[i])->in_nic = 1;
 	}
 	i = 0;
-	while (rx != NULL && i < n) {
+	while (rx != NULL && !ctor->disarmed && i < n) {
 		unsigned int run = dispense_run(ctor, rx, obj + i, n - i);
 
 		i += run;
@@ -174,7 +174,9 @@ zc_ctor_init(struct zc_ctor *ctor, const char *name, uint32_t size, uint16_t cap
 	ctor->returns = rte_ring_create(ring_name, rte_align32pow2(size + 1), socket,
 			RING_F_SC_DEQ);
 	if (ctor->free == NULL || ctor->returns == NULL) {
-		zc_ctor_fini(ctor);
+		zc_pool_fini(&ctor->pool);
+		rte_ring_free(ctor->returns);
+		free(ctor->free);
 		return zc_fail(ENOMEM, "pool %s: out of memory", name);
 	}
 	for (uint32_t i = 0; i < size; i++)
@@ -187,6 +189,12 @@ zc_ctor_fini(struct zc_ctor *ctor)
 {
 	if (ctor->pool.mp == NULL)
 		return;
+	zc_ctor_collect(ctor);
+	if (ctor->nfree < ctor->pool.size) {
+		ZC_LOG(ERR, "pool %s: %u mbufs are still out; it is kept", ctor->pool.mp->name,
+				ctor->pool.size - ctor->nfree);
+		return;
+	}
 	zc_pool_fini(&ctor->pool);
 	rte_ring_free(ctor->returns);
 	free(ctor->free);

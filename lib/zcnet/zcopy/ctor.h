@@ -23,6 +23,7 @@
 #ifndef ZC_ZCOPY_CTOR_H
 #define ZC_ZCOPY_CTOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <rte_ring.h>
@@ -40,6 +41,7 @@ struct zc_ctor {
 	struct zc_rx *rx;
 	/* guest queue whose buffers may be armed still; equals rx but while that is suspended */
 	struct zc_rx *bound;
+	bool disarmed;      /* host buffers only, whatever rx says */
 	unsigned int owner; /* lcore that polls the NIC queue */
 	uint16_t capacity;  /* bytes the NIC may write into one buffer */
 	/* owner */
@@ -63,7 +65,7 @@ struct zc_ctor {
 int zc_ctor_init(struct zc_ctor *ctor, const char *name, uint32_t size, uint16_t capacity,
 		int socket);
 
-/** Free it. The driver must have given everything back. A zeroed constructor is accepted. */
+/** Free it; kept, with a log line, while mbufs are out. A zeroed constructor is accepted. */
 void zc_ctor_fini(struct zc_ctor *ctor);
 
 /**

@@ -57,7 +57,7 @@ struct zc_pool {
 	const struct zc_pool_calls *calls;
 	struct rte_mempool *mp;
 	struct rte_mbuf **mbuf; /* [size], by index */
-	/* [size] or NULL: set with release order when an mbuf comes back, instead of calls->enqueue */
+	/* [size]: set with release order when an mbuf comes back; NULL: calls->enqueue does it */
 	uint8_t *back;
 	uint32_t size;
 	uint32_t filled; /* objects collected while the mempool is being populated */
@@ -67,7 +67,7 @@ struct zc_pool {
 struct zc_pool_conf {
 	const char *name;  /* of the mempool, unique in the process */
 	uint32_t size;     /* mbufs */
-	uint16_t room;     /* bytes of the host buffer of each, headroom included, 0: none */
+	uint32_t room;     /* bytes of the host buffer of each, headroom included, 0: none */
 	uint16_t capacity; /* data bytes that drivers may count on, behind RTE_PKTMBUF_HEADROOM */
 	int socket;        /* NUMA node or SOCKET_ID_ANY */
 	const struct zc_pool_calls *calls;

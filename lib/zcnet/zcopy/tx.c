@@ -65,19 +65,41 @@ zc_tx_init(struct zc_tx *tx, const char *name, struct rte_mempool *copy_mp, int 
 /* Marks of eight slots at a time: all set. */
 #define EIGHT_BACK 0x0101010101010101ULL
 
+static bool
+is_back(const struct zc_tx *tx, uint32_t seg)
+{
+	/* Acquire: what the NIC did with the buffer happened before we give it to the guest. */
+	return __atomic_load_n(&tx->back[seg & SLOT_MASK], __ATOMIC_ACQUIRE);
+}
+
+static bool
+are_eight_back(const struct zc_tx *tx, uint32_t seg)
+{
+	const uint64_t *marks = (const uint64_t *)(const void *)tx->back;
+
+	return __atomic_load_n(&marks[(seg & SLOT_MASK) / 8], __ATOMIC_ACQUIRE) == EIGHT_BACK;
+}
+
 static void
 count_back(struct zc_tx *tx)
 {
 	uint32_t seg = tx->seg_back, head = tx->seg_head;
 
-	/* Acquire: what the NIC did with the buffer happened before we give it to the guest. */
-	while (head - seg >= 8 && seg % 8 == 0 &&
-			__atomic_load_n((uint64_t *)&tx->back[seg & SLOT_MASK], __ATOMIC_ACQUIRE) ==
-					EIGHT_BACK)
-		seg += 8;
-	while (seg != head && __atomic_load_n(&tx->back[seg & SLOT_MASK], __ATOMIC_ACQUIRE))
-		seg += 1;
+	while (seg != head) {
+		if (seg % 8 == 0 && head - seg >= 8 && are_eight_back(tx, seg))
+			seg += 8;
+		else if (is_back(tx, seg))
+			seg += 1;
+		else
+			break;
+	}
 	__atomic_store_n(&tx->seg_back, seg, __ATOMIC_RELAXED);
+}
+
+void
+zc_tx_collect(struct zc_tx *tx)
+{
+	count_back(tx);
 }
 
 bool
@@ -86,7 +108,6 @@ zc_tx_fini(struct zc_tx *tx)
 	count_back(tx);
 	if (zc_tx_out(tx) > 0)
 		return false;
-	rte_pktmbuf_free_bulk(tx->spare, tx->nspare);
 	zc_pool_fini(&tx->pool);
 	return true;
 }
@@ -111,6 +132,8 @@ zc_tx_attach(struct zc_tx *tx, const struct zc_vq_conf *conf)
 void
 zc_tx_detach(struct zc_tx *tx)
 {
+	rte_pktmbuf_free_bulk(tx->spare, tx->nspare);
+	tx->nspare = 0;
 	zc_vq_fini(&tx->vq);
 	free(tx->seg_end);
 	tx->seg_end = NULL;
@@ -417,6 +440,7 @@ zc_tx_complete(struct zc_tx *tx, uint64_t now)
 	uint16_t pos = vq->next_used;
 
 	count_back(tx);
+	tx->seen_tsc = now;
 	update_mark(tx, now);
 	while (pos != vq->next_avail && (int32_t)(tx->seg_end[pos & vq->mask] - tx->seg_back) <= 0)
 		pos++;
@@ -432,15 +456,14 @@ zc_tx_complete(struct zc_tx *tx, uint64_t now)
 }
 
 uint64_t
-zc_tx_age(const struct zc_tx *tx, uint64_t now)
+zc_tx_age(const struct zc_tx *tx)
 {
 	uint64_t mark = __atomic_load_n(&tx->mark_tsc, __ATOMIC_RELAXED);
-
+	uint64_t seen = __atomic_load_n(&tx->seen_tsc, __ATOMIC_RELAXED);
 	uint32_t seg = __atomic_load_n(&tx->mark_seg, __ATOMIC_RELAXED);
 
 	/* The mark speaks of a segment that may be back by now. */
-	if ((int32_t)(seg - __atomic_load_n(&tx->seg_back, __ATOMIC_RELAXED)) <= 0 ||
-			(int64_t)(now - mark) < 0)
+	if ((int32_t)(seg - __atomic_load_n(&tx->seg_back, __ATOMIC_RELAXED)) <= 0 || seen < mark)
 		return 0;
-	return now - mark;
+	return seen - mark;
 }

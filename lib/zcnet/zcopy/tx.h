@@ -67,6 +67,7 @@ struct zc_tx {
 	uint32_t out_peak; /* control may lower */
 	uint32_t mark_seg; /* segment that the age is told by, and when it was already out */
 	uint64_t mark_tsc;
+	uint64_t seen_tsc; /* when the owner last looked */
 	bool fault_counted;
 	uint16_t nspare;
 	struct rte_mbuf *spare[ZC_TX_SPARE];
@@ -124,11 +125,19 @@ void zc_tx_complete(struct zc_tx *tx, uint64_t now);
 static inline uint32_t
 zc_tx_out(const struct zc_tx *tx)
 {
-	return __atomic_load_n(&tx->seg_head, __ATOMIC_RELAXED) -
-			__atomic_load_n(&tx->seg_back, __ATOMIC_RELAXED);
+	/* In this order the difference is never negative. */
+	uint32_t back = __atomic_load_n(&tx->seg_back, __ATOMIC_ACQUIRE);
+
+	return __atomic_load_n(&tx->seg_head, __ATOMIC_RELAXED) - back;
 }
 
-/** TSC cycles for which the oldest buffer has been out at least; 0 when none is out. */
-uint64_t zc_tx_age(const struct zc_tx *tx, uint64_t now);
+/**
+ * TSC cycles for which the oldest buffer has been out at least, by when the owner last looked: a
+ * worker that wasn't scheduled is no slow NIC. 0 when none is out.
+ */
+uint64_t zc_tx_age(const struct zc_tx *tx);
+
+/** Count segments that came back. For a queue without a guest. Runs on: control. */
+void zc_tx_collect(struct zc_tx *tx);
 
 #endif

@@ -37,7 +37,7 @@ extern "C" {
 	X(drop_no_hole, "dropped: all posted buffers are with the NIC") \
 	X(drop_no_fit, "dropped: larger than the guest's buffers") \
 	X(drop_no_mbuf, "dropped: out of host buffers") \
-	X(drop_recover, "dropped: taken back from a stalled NIC") \
+	X(drop_flushed, "dropped: under way when a NIC was restarted or a path changed") \
 	X(drop_link_down, "dropped: the link of the peer is down") \
 	X(drop_no_guest, "dropped: no guest, or its driver is not ready") \
 	X(kicks_sent, "notifications sent to the guest") \

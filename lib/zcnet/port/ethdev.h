@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The ethdev port: a NIC behind any DPDK driver.
+ *
+ *   ethdev.c        data path, start and stop, events, statistics
+ *   ethdev_setup.c  configuring the device, its queues and the mempools they are filled from
+ *
+ * Every receive queue of a driver that can be armed is filled from a page constructor of its own;
+ * it dispenses host buffers until a guest is bound to it. Other drivers get an ordinary mempool.
+ */
+#ifndef ZC_PORT_ETHDEV_H
+#define ZC_PORT_ETHDEV_H
+
+#include <rte_ethdev.h>
+
+#include "../core/counters.h"
+#include "driver.h"
+#include "port.h"
+
+struct ethdev_queue {
+	uint8_t state; /* enum zc_queue_state */
+	bool link_up;  /* control writes, owner reads */
+	uint16_t port_id;
+	struct zc_counters rx;
+	struct zc_counters tx;
+	struct zc_ctor ctor;
+} __rte_cache_aligned;
+
+struct ethdev_port {
+	struct zcnet_port port;
+	/* control */
+	uint16_t port_id;
+	const struct zc_driver *driver; /* NULL: not in the table, copies */
+	struct rte_eth_dev_info dev_info;
+	struct rte_eth_rxconf rx_conf;
+	struct rte_eth_txconf tx_conf;
+	uint16_t rx_desc, tx_desc, mtu;
+	bool promiscuous;
+	bool probed;  /* by us, so we remove it */
+	bool removed; /* the device is gone */
+	bool link_up;
+	uint64_t link_tsc; /* last look at the link */
+	struct rte_mempool *host_mp;
+	struct ethdev_queue *queue; /* [nqueues] */
+	/* the interrupt thread sets, control clears */
+	unsigned int events;
+};
+
+/** May receive queues be armed with guest buffers? */
+bool zc_ethdev_can_arm(const struct ethdev_port *ep);
+
+/** Longest frame on the wire without CRC: one VLAN tag is within the MTU's allowance. */
+uint32_t zc_ethdev_frame_max(const struct ethdev_port *ep);
+
+/** Configure the device found, and set up its queues. 0 or what zc_fail() gave. */
+int zc_ethdev_set_up(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf);
+
+/** Set up all queues of one direction again. The device is stopped. */
+int zc_ethdev_setup_rx(struct ethdev_port *ep);
+int zc_ethdev_setup_tx(struct ethdev_port *ep);
+
+#endif

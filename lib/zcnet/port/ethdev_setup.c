@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Configuring a NIC, its queues, and the mempools that they are filled from. */
+#include "ethdev.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "../core/error.h"
+#include "host_pool.h"
+
+/* Fewer than a guest's 256, so that posted buffers outnumber the NIC's. */
+#define ZC_RX_DESC 128
+#define ZC_TX_DESC 512
+/*
+ * Mbufs of a constructor beyond the NIC's ring: bursts under way, and frames queued at a slower
+ * NIC.
+ */
+#define ZC_CTOR_EXTRA 1024
+#define ZC_CTOR_EXTRA_JUMBO 256
+
+bool
+zc_ethdev_can_arm(const struct ethdev_port *ep)
+{
+	return ep->driver != NULL && ep->driver->rx_arm && ep->port.zerocopy;
+}
+
+uint32_t
+zc_ethdev_frame_max(const struct ethdev_port *ep)
+{
+	return ep->mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
+}
+
+static int
+make_pools(struct ethdev_port *ep)
+{
+	uint32_t capacity = RTE_MIN(zc_ethdev_frame_max(ep),
+			(uint32_t)UINT16_MAX - RTE_PKTMBUF_HEADROOM);
+	uint32_t extra = capacity > 2048 ? ZC_CTOR_EXTRA_JUMBO : ZC_CTOR_EXTRA;
+	int socket = rte_eth_dev_socket_id(ep->port_id);
+	char name[RTE_MEMPOOL_NAMESIZE];
+
+	if (!zc_ethdev_can_arm(ep)) {
+		ep->host_mp = zc_host_pool(socket);
+		return ep->host_mp != NULL ? 0 : -ENOMEM;
+	}
+	for (uint16_t i = 0; i < ep->port.nqueues; i++) {
+		int ret;
+
+		snprintf(name, sizeof(name), "rx_%u_%u", ep->port_id, i);
+		ret = zc_ctor_init(&ep->queue[i].ctor, name, ep->rx_desc + extra, capacity, socket);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static struct rte_mempool *
+queue_pool(struct ethdev_port *ep, uint16_t queue)
+{
+	return ep->host_mp != NULL ? ep->host_mp : ep->queue[queue].ctor.pool.mp;
+}
+
+int
+zc_ethdev_setup_rx(struct ethdev_port *ep)
+{
+	int socket = rte_eth_dev_socket_id(ep->port_id);
+
+	for (uint16_t i = 0; i < ep->port.nqueues; i++) {
+		int ret = rte_eth_rx_queue_setup(ep->port_id, i, ep->rx_desc, socket, &ep->rx_conf,
+				queue_pool(ep, i));
+
+		if (ret < 0)
+			return zc_fail(-ret, "port %s: receive queue %u with %u descriptors: %s",
+					ep->port.name, i, ep->rx_desc, rte_strerror(-ret));
+	}
+	return 0;
+}
+
+int
+zc_ethdev_setup_tx(struct ethdev_port *ep)
+{
+	int socket = rte_eth_dev_socket_id(ep->port_id);
+
+	for (uint16_t i = 0; i < ep->port.nqueues; i++) {
+		int ret = rte_eth_tx_queue_setup(ep->port_id, i, ep->tx_desc, socket, &ep->tx_conf);
+
+		if (ret < 0)
+			return zc_fail(-ret, "port %s: transmit queue %u with %u descriptors: %s",
+					ep->port.name, i, ep->tx_desc, rte_strerror(-ret));
+	}
+	return 0;
+}
+
+/* A driver without the call takes what it is given (net_ring). */
+static int
+set_mtu(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
+{
+	uint32_t most = RTE_MIN((uint32_t)ep->dev_info.max_mtu, ep->dev_info.max_rx_pktlen);
+	int ret = 0;
+
+	if (conf->mtu > 0)
+		ret = rte_eth_dev_set_mtu(ep->port_id, conf->mtu);
+	rte_eth_dev_get_mtu(ep->port_id, &ep->mtu);
+	if (ret == -ENOTSUP)
+		ep->mtu = conf->mtu;
+	else if (ret < 0)
+		return zc_fail(-ret, "port %s: MTU %u: %s takes frames of at most %u bytes (%s)",
+				conf->name, conf->mtu, conf->device, most, rte_strerror(-ret));
+	return 0;
+}
+
+static int
+configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
+{
+	uint16_t only = ep->driver != NULL ? ep->driver->rx_desc : 0;
+	struct rte_eth_conf dev_conf = { 0 };
+	int ret;
+
+	if (conf->queues > ep->dev_info.max_rx_queues || conf->queues > ep->dev_info.max_tx_queues)
+		return zc_fail(EINVAL, "port %s: %u queues, %s has %u to receive and %u to send",
+				conf->name, conf->queues, conf->device, ep->dev_info.max_rx_queues,
+				ep->dev_info.max_tx_queues);
+	/* Never MBUF_FAST_FREE: it puts mbufs back that still point at guest memory. */
+	dev_conf.txmode.offloads = ep->dev_info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	/* Host buffers hold 2 KB. Guest buffers hold a whole frame or aren't armed. */
+	if (!zc_ethdev_can_arm(ep))
+		dev_conf.rxmode.offloads =
+				ep->dev_info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+	if (conf->queues > 1 && ep->dev_info.flow_type_rss_offloads != 0) {
+		dev_conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		dev_conf.rx_adv_conf.rss_conf.rss_hf = ep->dev_info.flow_type_rss_offloads &
+				(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
+	}
+	if (*ep->dev_info.dev_flags & RTE_ETH_DEV_INTR_LSC)
+		dev_conf.intr_conf.lsc = 1;
+	if (*ep->dev_info.dev_flags & RTE_ETH_DEV_INTR_RMV)
+		dev_conf.intr_conf.rmv = 1;
+	ret = rte_eth_dev_configure(ep->port_id, conf->queues, conf->queues, &dev_conf);
+	if (ret < 0)
+		return zc_fail(-ret, "port %s: %s can't be configured: %s", conf->name,
+				conf->device, rte_strerror(-ret));
+	ret = set_mtu(ep, conf);
+	if (ret < 0)
+		return ret;
+	ep->rx_desc = conf->rx_desc;
+	if (ep->rx_desc == 0)
+		ep->rx_desc = only > 0 ? only : ZC_RX_DESC;
+	if (zc_ethdev_can_arm(ep) && only > 0 && ep->rx_desc != only)
+		return zc_fail(EINVAL, "port %s: rx-desc %u: %s needs %u, or zerocopy = off",
+				conf->name, ep->rx_desc, ep->dev_info.driver_name, only);
+	ep->tx_desc = conf->tx_desc > 0 ? conf->tx_desc : ZC_TX_DESC;
+	ret = rte_eth_dev_adjust_nb_rx_tx_desc(ep->port_id, &ep->rx_desc, &ep->tx_desc);
+	if (ret < 0)
+		return zc_fail(-ret, "port %s: descriptors: %s", conf->name, rte_strerror(-ret));
+	ep->rx_conf = ep->dev_info.default_rxconf;
+	ep->rx_conf.offloads = dev_conf.rxmode.offloads;
+	/* One queue without buffers must not hold up the others. */
+	ep->rx_conf.rx_drop_en = 1;
+	ep->tx_conf = ep->dev_info.default_txconf;
+	ep->tx_conf.offloads = dev_conf.txmode.offloads;
+	return 0;
+}
+
+int
+zc_ethdev_set_up(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
+{
+	int ret = rte_eth_dev_info_get(ep->port_id, &ep->dev_info);
+
+	if (ret < 0)
+		return zc_fail(-ret, "port %s: %s: %s", conf->name, conf->device,
+				rte_strerror(-ret));
+	ep->driver = zc_driver_find(ep->dev_info.driver_name);
+	ret = configure(ep, conf);
+	if (ret < 0)
+		return ret;
+	for (uint16_t i = 0; i < conf->queues; i++)
+		ep->queue[i].port_id = ep->port_id;
+	ret = make_pools(ep);
+	if (ret == 0)
+		ret = zc_ethdev_setup_rx(ep);
+	if (ret == 0)
+		ret = zc_ethdev_setup_tx(ep);
+	return ret;
+}

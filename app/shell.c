@@ -172,9 +172,12 @@ fill(struct input *in)
 {
 	ssize_t n;
 
-	errno = 0;
-	if (!app_wait(in->fd, -1))
+	if (!app_wait(in->fd, -1)) {
+		/* Other signals may have interrupted the wait before the one that ends it. */
+		errno = 0;
 		return false;
+	}
+	errno = 0;
 	n = read(in->fd, in->text + in->used, sizeof(in->text) - 1 - in->used);
 	if (n < 0)
 		return false;

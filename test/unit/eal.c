@@ -32,19 +32,31 @@ lcores_arg(char *arg, size_t size)
 }
 
 int
-unit_eal_init(void **state)
+unit_eal_start(void)
 {
 	char prefix[64], lcores[1024];
 	char *argv[] = { "test", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m",
 		"256", "--log-level", "*:error", "--lcores", lcores, prefix };
 
-	(void)state;
 	lcores_arg(lcores, sizeof(lcores));
 	snprintf(prefix, sizeof(prefix), "--file-prefix=unit%d", getpid());
 	if (rte_eal_init(RTE_DIM(argv), argv) < 0)
 		return -1;
 	snprintf(runtime_dir, sizeof(runtime_dir), "%s", rte_eal_get_runtime_dir());
+	return 0;
+}
+
+int
+unit_register_ops(void)
+{
 	return zcnet_mempool_guest_register();
+}
+
+int
+unit_eal_init(void **state)
+{
+	(void)state;
+	return unit_eal_start() < 0 ? -1 : unit_register_ops();
 }
 
 /* EAL leaves its folder, without shared files an empty one. */

@@ -12,6 +12,10 @@
 int unit_eal_init(void **state);
 int unit_eal_fini(void **state);
 
+/** The two steps of unit_eal_init(). 0 or negative */
+int unit_eal_start(void);
+int unit_register_ops(void);
+
 /** Host mbufs with @p room data bytes each, from a pool that has no cache. */
 struct rte_mempool *unit_host_pool(unsigned int n, uint16_t room);
 

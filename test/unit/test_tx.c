@@ -864,7 +864,7 @@ play(enum hostile_move move, uint32_t threshold)
 	uint16_t got, before;
 	struct rig rig;
 
-	rig_init(&rig, rig_guest(0, 0, 0));
+	rig_init(&rig, rig_guest(0, 8192, 0));
 	tx.limits.threshold = threshold;
 	assert_true(gqueue_tx_frame(rig.q, &layouts[0], NULL, frame, 600) >= 0);
 	assert_true(hostile_post(rig.q, move) >= 0);

@@ -635,7 +635,7 @@ play(bool rx, enum hostile_move move, uint16_t out)
 	struct rig rig;
 	int ret;
 
-	rig_init(&rig, rig_guest(0, 0, 0), rx, 65535);
+	rig_init(&rig, rig_guest(0, 8192, 0), rx, 65535);
 	for (uint16_t i = 0; i < out; i++) {
 		if (rx)
 			fake_guest_rx_post(rig.g, 2048, &layouts[0]);

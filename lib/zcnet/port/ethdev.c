@@ -333,7 +333,8 @@ ethdev_takes(const struct zcnet_port *port, struct zc_port_takes *takes)
 	if (limit > 0)
 		takes->segs_max = RTE_MIN(takes->segs_max, limit);
 	takes->frame_max = zc_ethdev_frame_max(ep);
-	if (!(ep->tx_conf.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS)) {
+	/* Drivers of the table are known to send segments, whatever they say of themselves. */
+	if (ep->driver == NULL && !(ep->tx_conf.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS)) {
 		takes->segs_max = 1;
 		takes->frame_max = RTE_MIN(takes->frame_max, (uint32_t)RTE_MBUF_DEFAULT_DATAROOM);
 	}

@@ -83,6 +83,8 @@ apply_limits(struct vhost_port *vp)
 			.copy = copy_of(vp, q),
 		};
 		q->rx.full = vp->conf.rx_full;
+		q->rx.copy_counter =
+				vp->takes.nic != NULL ? ZCNET_Q_copy_off : ZCNET_Q_copy_foreign;
 	}
 }
 
@@ -435,7 +437,6 @@ make_queues(struct vhost_port *vp)
 		if (q == NULL)
 			return zc_fail(ENOMEM, "port %s: out of memory", vp->port.name);
 		vp->queue[i] = q;
-		q->rx.copy_counter = ZCNET_Q_copy_off;
 		snprintf(name, sizeof(name), "tx_%u_%u", serial, i);
 		ret = zc_tx_init(&q->tx, name, mp, SOCKET_ID_ANY);
 		if (ret < 0)

@@ -14,8 +14,8 @@ MTU_PLAIN = 1518
 class Cell:
     """One thing measured with every peer.
 
-    way: out (guest to NIC), in (NIC to guest), guests (guest to guest), both (out and in at once,
-    through two guests). Frames and cycles are those of the switch's core.
+    way: out (guest to NIC), in (NIC to guest), guests (guest to guest), both (out and in).
+    Frames and cycles are those of the switch's core.
     """
 
     way: str

@@ -12,19 +12,11 @@ from switches import CPU_GUEST, Failed
 
 
 class Guest:
-    """One zcnet-guest that floods or sinks until it is told to stop."""
+    """A process that is a guest, or two, until it is told to stop."""
 
-    def __init__(self, build, sock, mode, cell):
-        argv = ['taskset', '-c', str(CPU_GUEST), os.path.join(build, 'test/lib/zcnet-guest'),
-                '--socket', sock, '--queues', str(cell.queues), '--seconds', '600',
-                '--slot-bytes', str(slot_bytes(cell))]
-        if mode == 'flood':
-            argv += ['--size', str(cell.size), '--desc', str(cell.desc)]
-        elif mode == 'sink':
-            argv += ['--bufsize', str(cell.bufsize)]
-        if mode != 'idle':
-            argv += ['--buffers', str(hot_buffers(cell))] if not cell.walk else ['--walk', str(cell.walk)]
-        self.process = noise.spawn([*argv, mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(self, argv):
+        self.process = noise.spawn(['taskset', '-c', str(CPU_GUEST), *argv], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
 
     def check(self):
         if self.process.poll() is not None:
@@ -47,6 +39,34 @@ class Guest:
         with contextlib.suppress(ValueError, IndexError):
             return json.loads(said.strip().split('\n')[-1])
         return {}
+
+
+def single(build, sock, mode, cell):
+    """zcnet-guest that floods, sinks or is idle."""
+    argv = [os.path.join(build, 'test/lib/zcnet-guest'), '--socket', sock, '--queues', str(cell.queues),
+            '--seconds', '600', '--slot-bytes', str(slot_bytes(cell))]
+    if mode == 'flood':
+        argv += ['--size', str(cell.size), '--desc', str(cell.desc)]
+    elif mode == 'sink':
+        argv += ['--bufsize', str(cell.bufsize)]
+    if mode != 'idle':
+        argv += ['--walk', str(cell.walk)] if cell.walk else ['--buffers', str(hot_buffers(cell))]
+    return Guest([*argv, mode])
+
+
+def pair(program, sender, receiver, cell):
+    """One that floods and one that sinks, in one loop."""
+    return Guest([program, sender, receiver, str(cell.size), str(cell.bufsize)])
+
+
+def build_pair(build, folder):
+    """Compile pair.c; @return the program."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    program = os.path.join(folder, 'pair')
+    subprocess.run(['cc', '-O2', '-Wall', '-Wextra', '-D_GNU_SOURCE', '-I', os.path.join(here, '../lib'), '-o',
+                    program, os.path.join(here, 'pair.c'), os.path.join(build, 'test/lib/libtest_guest.a')],
+                   check=True)
+    return program
 
 
 def slot_bytes(cell):

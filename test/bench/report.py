@@ -4,6 +4,8 @@
 import json
 import os
 import platform
+import re
+import shutil
 import statistics
 import subprocess
 import time
@@ -124,6 +126,35 @@ def markdown(data):
         for peer, why in peers.items():
             parts += ['', f'{name}, {peer}: left out: {why}']
     return '\n'.join(parts) + '\n'
+
+
+def plot(data, folder):
+    """Cycles by size, one SVG a way, if gnuplot is there. @return whether it is"""
+    if not shutil.which('gnuplot'):
+        return False
+    for way in ('out', 'in', 'guests'):
+        rows = {}
+        for name, found in data['cells'].items():
+            # The plain cells: out/1518, out/9000x6.
+            match = re.fullmatch(way + r'/(\d+)(?:x\d+)?', name)
+            if match:
+                rows[int(match[1])] = found
+        if len(rows) > 1:
+            draw(way, sorted(rows.items()), data['peers'], os.path.join(folder, f'bench-{way}.svg'))
+    return True
+
+
+def draw(way, rows, peers, path):
+    lines = ['set terminal svg size 800,500', f'set output "{path}"', 'set logscale xy 2', 'set key left top',
+             'set grid', f'set title "{way}: cycles a frame on the switching core"', 'set xlabel "bytes"']
+    for i, peer in enumerate(peers):
+        points = [(size, found[peer]) for size, found in rows if peer in found]
+        lines.append(f'$p{i} << EOD')
+        lines += [f"{size} {f['cycles']} {f['least']} {f['most']}" for size, f in points]
+        lines.append('EOD')
+    lines.append('plot ' + ', '.join(f'$p{i} using 1:2:3:4 with yerrorlines title "{p}"'
+                                     for i, p in enumerate(peers) if any(p in f for _, f in rows)))
+    subprocess.run(['gnuplot'], input='\n'.join(lines), text=True, check=False)
 
 
 def judge(data, bounds):

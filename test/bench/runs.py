@@ -9,8 +9,8 @@ import sys
 import tempfile
 import time
 
+import guests as machines
 import noise
-from guests import Guest
 from switches import CPU_GUEST, CPU_SWITCH, Failed
 
 WARM_SECONDS = 0.15
@@ -43,6 +43,7 @@ class Bench:
         self.windows = windows
         self.base = tempfile.mkdtemp(prefix='zc-bench-')
         self.probe = noise.Probe(self.base, (CPU_GUEST, CPU_SWITCH))
+        self.pair = machines.build_pair(build, self.base)
 
     def close(self):
         shutil.rmtree(self.base, ignore_errors=True)
@@ -55,10 +56,9 @@ class Bench:
         before = self.probe.take()
         try:
             switch.start()
-            guests = connect(switch, cell, self.build)
+            guests = self.connect(switch, cell)
             run = self.watch(switch, guests)
-            for guest in guests[:2 if cell.way in ('guests', 'both') else 1]:
-                run.guest.update(guest.stop())
+            run.guest.update(guests[0].stop())
         finally:
             for guest in guests:
                 if guest.process.poll() is None:
@@ -69,12 +69,31 @@ class Bench:
         run.state = self.probe.state(before, self.probe.take())
         return run
 
+    def connect(self, switch, cell):
+        """The guests of a cell; the busy one, or the pair, is the first of the list and starts last."""
+        busy = 2 if cell.way == 'guests' else 1
+        idle = [machines.single(self.build, path, 'idle', cell) for path in switch.sockets[busy:]]
+        try:
+            if idle:
+                time.sleep(0.3 + 0.02 * len(idle))
+            for guest in idle:
+                guest.check()
+                guest.freeze()
+            if cell.way in ('guests', 'both'):
+                return [machines.pair(self.pair, switch.sockets[0], switch.sockets[busy - 1], cell), *idle]
+            mode = 'flood' if cell.way == 'out' else 'sink'
+            return [machines.single(self.build, switch.sockets[0], mode, cell), *idle]
+        except BaseException:
+            for guest in idle:
+                guest.process.kill()
+                guest.process.wait()
+            raise
+
     def watch(self, switch, guests):
         wait_for_frames(switch, guests)
         time.sleep(WARM_SECONDS)
         taken = [self.window(switch) for _ in range(self.windows)]
-        for guest in guests[:1]:
-            guest.check()
+        guests[0].check()
         taken = [w for w in taken if w]
         quiet = [w for w in taken if w['quiet']] or taken
         if not quiet:
@@ -104,33 +123,11 @@ class Bench:
         }
 
 
-def connect(switch, cell, build):
-    """The guests of a cell, the busy ones first and started last."""
-    modes = {'out': ['flood'], 'in': ['sink'], 'guests': ['flood', 'sink'],
-             'both': ['flood', 'sink']}[cell.way]
-    idle = []
-    try:
-        for path in switch.sockets[len(modes):]:
-            idle.append(Guest(build, path, 'idle', cell))
-        if idle:
-            time.sleep(0.3 + 0.02 * len(idle))
-        for guest in idle:
-            guest.check()
-            guest.freeze()
-        return [Guest(build, path, mode, cell) for path, mode in zip(switch.sockets, modes)] + idle
-    except BaseException:
-        for guest in idle:
-            guest.process.kill()
-            guest.process.wait()
-        raise
-
-
 def wait_for_frames(switch, guests):
     end = time.monotonic() + 10
     first = switch.counters().frames
     while switch.counters().frames - first < 100:
-        for guest in guests[:2]:
-            guest.check()
+        guests[0].check()
         if time.monotonic() > end:
             raise switch.complaint('no frame came through')
         time.sleep(0.01)
@@ -180,18 +177,21 @@ def one_run(bench, cell, kind, number, peers, failures, progress):
                   f'{state}')
 
 
-def measure(bench, cells, kinds, rounds, again):
+def measure(bench, cells, kinds, rounds, again, limit):
     """All cells with all peers, taking turns: {cell: {peer: [Run]}}, and {cell: {peer: why not}}.
 
-    Where noise left too few runs of one state, there are more rounds, again at most.
+    Where noise left too few runs of one state, there are more rounds, again at most, and none after
+    limit seconds.
     """
+    end = time.monotonic() + limit
     results, failures = {}, {}
     progress = Progress(len(cells) * len(kinds) * rounds)
     for cell in cells:
         peers = results[cell] = {k.name: [] for k in kinds}
         failures[cell] = {}
         for number in range(rounds + again):
-            if number >= rounds and len(good_rounds(good_runs(peers)[0])) >= rounds:
+            enough = len(good_rounds(good_runs(peers)[0])) >= rounds
+            if number >= rounds and (enough or time.monotonic() > end):
                 break
             progress.total += len(kinds) if number >= rounds else 0
             for kind in kinds:

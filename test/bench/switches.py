@@ -54,15 +54,13 @@ class Switch:
 
     def guests(self):
         """Guest ports; the busy ones are the first."""
-        return max(self.cell.ports, 2 if self.cell.way in ('guests', 'both') else 1)
+        return max(self.cell.ports, 2 if self.cell.way == 'guests' else 1)
 
     def nulls(self):
         """Arguments of the NICs."""
         c = self.cell
         if c.way == 'guests':
             return []
-        if c.way == 'both':
-            return ['net_null0,size=64,no-rx=1', f'net_null1,size={c.size}']
         return [f'net_null0,size={c.size}' + (',no-rx=1' if c.way == 'out' else '')]
 
     def eal(self):
@@ -141,24 +139,24 @@ class Testpmd(Switch):
         if len(pairs) % 2 == 1:
             argv += ['--port-topology=chained']
         self.spawn(argv, stdout=subprocess.PIPE)
-        self.read_prompt(b'')
+        self.read_prompt('start')
         self.wait_for(lambda: all(map(os.path.exists, self.sockets)), 'socket')
 
-    def read_prompt(self, after):
-        """What is written between after and the next prompt. Events come at any time and don't matter."""
+    def read_prompt(self, asked):
+        """What is written until the next prompt. Events come at any time, even amid the echo."""
         text, end = b'', time.monotonic() + READY_SECONDS
-        while self.prompt not in text[max(0, text.find(after)):] or after not in text:
+        while self.prompt not in text:
             if not select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))[0]:
-                raise self.complaint(f'no answer to {after.decode()}, but {text!r}')
+                raise self.complaint(f'no prompt after {asked}, but {text!r}')
             got = os.read(self.process.stdout.fileno(), 65536)
             if not got:
-                raise self.complaint(f'ended at {after.decode()}')
+                raise self.complaint(f'ended at {asked}')
             text += got
-        return text[text.find(after):].decode(errors='replace')
+        return text.decode(errors='replace')
 
     def ask(self, command):
         self.process.stdin.write(command.encode() + b'\n')
-        return self.read_prompt(command.encode())
+        return self.read_prompt(command)
 
     def counters(self):
         text = self.ask('show fwd stats all').split('Accumulated')[-1]
@@ -202,7 +200,8 @@ class Zcnet(Switch):
         c, rows = self.cell, []
         for i, path in enumerate(self.sockets):
             rows += [f'[port guest{i}]', 'type = vhost', f'path = {path}', f'queues = {c.queues}',
-                     f'zerocopy = {self.zerocopy}', f'header-bytes = {c.header}']
+                     f'zerocopy = {self.zerocopy}', f'header-bytes = {c.header}',
+                     'rx-full = ' + ('wait' if c.way == 'guests' else 'drop')]
         for i, _ in enumerate(self.nulls()):
             rows += [f'[port nic{i}]', 'type = ethdev', f'device = net_null{i}',
                      f'queues = {c.queues}', f'mtu = {min(65535, max(1500, c.size))}']
@@ -240,17 +239,11 @@ class Zcnet(Switch):
 
     def counters(self):
         worker = self.ask('/zcnet/worker/stats')['0']
-        way = self.cell.way
-        frames = lost = no_copy = 0
-        for i in range(2 if way in ('both', 'guests') else 1):
-            stats = self.ask(f'/zcnet/port/stats,guest{i}')
-            if way == 'guests' and i == 0:
-                lost += dropped(stats['rx'])
-                continue
-            side = stats['rx' if way == 'out' or (way == 'both' and i == 0) else 'tx']
-            frames += side['frames']
-            no_copy += side['zc_frames']
-            lost += dropped(side)
+        # Where frames that were delivered are counted.
+        sides = {'out': [(0, 'rx')], 'in': [(0, 'tx')], 'both': [(0, 'rx'), (0, 'tx')], 'guests': [(1, 'tx')]}
+        found = [self.ask(f'/zcnet/port/stats,guest{i}')[side] for i, side in sides[self.cell.way]]
+        frames, no_copy = (sum(f[key] for f in found) for key in ('frames', 'zc_frames'))
+        lost = sum(map(dropped, found))
         return Counters(frames, lost, worker['busy_cycles'], no_copy)
 
     def stop(self):
@@ -270,4 +263,97 @@ class ZcnetCopy(Zcnet):
     zerocopy = 'off'
 
 
-KINDS = {k.name: k for k in (Testpmd, TestpmdZcnet, Zcnet, ZcnetCopy)}
+class Ovs(Switch):
+    """OVS-DPDK as Debian has it: port-to-port flows in its datapath, asked through ovs-appctl."""
+
+    name = 'ovs'
+    thread = 'pmd-'
+    vswitchd = '/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk'
+
+    def __init__(self, cell, folder, build):
+        super().__init__(cell, folder, build)
+        self.database = None
+        self.sockets = [os.path.join(folder, f'guest{i}') for i in range(self.guests())]
+
+    def tool(self, *argv):
+        done = subprocess.run(argv, env=self.env(), capture_output=True, text=True, timeout=READY_SECONDS,
+                              check=False)
+        if done.returncode:
+            raise Failed(f'ovs: {" ".join(argv)}: {done.stderr.strip()}')
+        return done.stdout
+
+    def env(self):
+        return dict(os.environ, OVS_RUNDIR=self.folder, OVS_LOGDIR=self.folder, OVS_DBDIR=self.folder)
+
+    def vsctl(self, *argv):
+        return self.tool('ovs-vsctl', '--timeout=20', f'--db=unix:{self.folder}/db.sock', *argv)
+
+    def appctl(self, *argv):
+        return self.tool('ovs-appctl', '-t', os.path.join(self.folder, 'vswitchd.ctl'), *argv)
+
+    def start(self):
+        if not os.path.exists(self.vswitchd):
+            raise NotImplementedError('openvswitch-switch-dpdk is not installed')
+        if self.guests() > 32:
+            raise NotImplementedError('as many ports take minutes to start')
+        db = os.path.join(self.folder, 'db')
+        self.tool('ovsdb-tool', 'create', db, '/usr/share/openvswitch/vswitch.ovsschema')
+        self.database = noise.spawn(['ovsdb-server', db, f'--remote=punix:{self.folder}/db.sock'],
+                                    env=self.env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + READY_SECONDS
+        while not os.path.exists(os.path.join(self.folder, 'db.sock')):
+            if time.monotonic() > end:
+                raise Failed('ovs: no database')
+            time.sleep(0.02)
+        self.vsctl('--no-wait', 'init', '--', 'set', 'Open_vSwitch', '.', 'other_config:dpdk-init=true',
+                   f'other_config:dpdk-lcore-mask={1 << CPU_GUEST:#x}',
+                   f'other_config:pmd-cpu-mask={1 << CPU_SWITCH:#x}', 'other_config:dpdk-socket-mem=512',
+                   f'other_config:dpdk-extra=--no-pci --in-memory --file-prefix={self.prefix}')
+        self.spawn([self.vswitchd, f'unix:{self.folder}/db.sock', '--unixctl',
+                    os.path.join(self.folder, 'vswitchd.ctl')], env=self.env(), stdout=subprocess.DEVNULL)
+        self.wait_for(lambda: os.path.exists(os.path.join(self.folder, 'vswitchd.ctl')), 'control socket')
+        self.add_ports()
+        self.wait_for(lambda: all(map(os.path.exists, self.sockets)), 'socket')
+
+    def add_ports(self):
+        """One bridge a pair of ports, with no flow but there and back."""
+        c, nulls = self.cell, self.nulls()
+        vhost = ['type=dpdkvhostuser']
+        rooms = [(f'guest{i}', vhost) for i in range(self.guests())]
+        nics = [(f'nic{i}', ['type=dpdk', f'options:dpdk-devargs={n}', f'options:n_rxq={c.queues}'])
+                for i, n in enumerate(nulls)]
+        pairs = list(zip(rooms, nics))
+        rest = rooms[len(nics):]
+        pairs += list(zip(rest[::2], rest[1::2]))
+        for number, pair in enumerate(pairs):
+            bridge = f'br{number}'
+            command = ['add-br', bridge, '--', 'set', 'bridge', bridge, 'datapath_type=netdev', 'fail_mode=secure']
+            for name, settings in pair:
+                command += ['--', 'add-port', bridge, name, '--', 'set', 'interface', name, *settings]
+                if settings is not vhost:
+                    command.append(f'mtu_request={min(9702, max(1500, c.size))}')
+            self.vsctl(*command)
+            for a, b in (pair, pair[::-1]):
+                self.tool('ovs-ofctl', 'add-flow', f'unix:{self.folder}/{bridge}.mgmt',
+                          f'in_port={a[0]},actions=output:{b[0]}')
+
+    def statistics(self, name):
+        text = self.vsctl('--columns=statistics', 'list', 'interface', name)
+        return {k: int(v) for k, v in re.findall(r'(\w+)=(\d+)', text)}
+
+    def counters(self):
+        text = self.appctl('dpif-netdev/pmd-stats-show')
+        busy = re.search(r'processing cycles: (\d+)', text)
+        frames = sum(map(int, re.findall(r'packets received: (\d+)', text.split('main thread')[0])))
+        out = {'guests': 'guest1', 'out': 'nic0'}.get(self.cell.way, 'guest0')
+        lost = self.statistics(out).get('tx_dropped', 0)
+        return Counters(frames - lost, lost, float(busy[1]) if busy else 0.0)
+
+    def stop(self):
+        self.kill()
+        if self.database:
+            self.database.terminate()
+            self.database.wait()
+
+
+KINDS = {k.name: k for k in (Testpmd, TestpmdZcnet, Zcnet, ZcnetCopy, Ovs)}

@@ -170,23 +170,25 @@ class Tool(Process):
         return json.loads(lines[-1]) if lines else None
 
 
+def zcnet_argv(prefix, workers=1):
+    """The program and EAL's arguments: a worker on the last CPU, no hugepages, no PCI."""
+    lcores = ','.join(f'({i})@{WORKER_CPU if i else MAIN_CPU}' for i in range(workers + 1))
+    return [os.path.join(BUILD, 'app', 'zcnet'), '--lcores', lcores, '--no-pci', '--no-huge',
+            '-m', '512', '--file-prefix', prefix]
+
+
 class Zcnet(Process):
     """The program with its shell on a pipe and its telemetry at hand."""
 
-    def __init__(self, rig, name, config, vdevs=(), args=(), workers=1, memory=512):
+    def __init__(self, rig, name, config, vdevs=(), workers=1):
         path = rig.path(f'{name}.conf')
         with open(path, 'w') as conf:
             conf.write(config)
-        lcores = ','.join(f'({i})@{MAIN_CPU if i == 0 else WORKER_CPU}' for i in range(workers + 1))
-        argv = [os.path.join(BUILD, 'app', 'zcnet'), '--lcores', lcores, '--no-pci', '--no-huge',
-                '-m', str(memory), '--file-prefix', name]
-        for vdev in vdevs:
-            argv += ['--vdev', vdev]
         self.rig = rig
         self.telemetry = None
-        self.streams = []
-        super().__init__(rig, name, [*argv, '--', '-c', path, '-i', *args], stdin=subprocess.PIPE,
-                         env=dict(os.environ, RUNTIME_DIRECTORY=rig.dir))
+        devices = [word for vdev in vdevs for word in ('--vdev', vdev)]
+        super().__init__(rig, name, [*zcnet_argv(name, workers), *devices, '--', '-c', path, '-i'],
+                         stdin=subprocess.PIPE, env=dict(os.environ, RUNTIME_DIRECTORY=rig.dir))
         wait_for(f'{name} is up', self._up, 20, [self])
 
     def _up(self):
@@ -327,10 +329,15 @@ class Rig:
     def zcnet(self, config, vdevs=(), name='zcnet', **kwargs):
         return self._add(Zcnet, name, config, vdevs, **kwargs)
 
-    def guest(self, *args, name='guest0'):
-        """zcnet-guest on the socket of that port."""
-        guest = self._add(Tool, name, [tool('zcnet-guest'), '--socket', self.socket(name),
-                                       *map(str, args)], stdin=subprocess.PIPE)
+    def program(self, name, *args):
+        """zcnet with arguments of one's own, and nothing waited for."""
+        return self._add(Process, name, [*zcnet_argv(name), *args],
+                         env=dict(os.environ, RUNTIME_DIRECTORY=self.dir))
+
+    def guest(self, *args, name='guest0', nice=0):
+        """zcnet-guest on the socket of that port; nice: many of them shall not be in the way."""
+        guest = self._add(Tool, name, ['nice', '-n', str(nice), tool('zcnet-guest'), '--socket',
+                                       self.socket(name), *map(str, args)], stdin=subprocess.PIPE)
         guest.port = name
         return guest
 

@@ -15,6 +15,9 @@
 #include "clock.h"
 #include "guest.h"
 
+/* How often a flood looks whether the back-end is there. */
+#define ALIVE_US 50000
+
 static volatile sig_atomic_t stop;
 
 static void
@@ -28,6 +31,15 @@ bool
 stopped(void)
 {
 	return stop;
+}
+
+static int
+check_alive(struct frontend *fe)
+{
+	if (frontend_alive(fe))
+		return 0;
+	complain("the back-end closed the connection");
+	return -EPIPE;
 }
 
 /* ---- flood and sink ---- */
@@ -77,6 +89,8 @@ floods_sum(const struct flood *f, unsigned int n)
 static int
 floods_run(struct frontend *fe, struct flood *f, uint64_t end_us)
 {
+	uint64_t now, looked_us = 0;
+
 	for (unsigned int turn = 1; !stop; turn++) {
 		for (unsigned int i = 0; i < fe->conf.pairs; i++) {
 			if (flood_poll(&f[i]) < 0) {
@@ -84,12 +98,16 @@ floods_run(struct frontend *fe, struct flood *f, uint64_t end_us)
 				return -EPROTO;
 			}
 		}
-		if (turn % 64 == 0 && clock_us() >= end_us)
+		if (turn % 64 != 0)
+			continue;
+		now = clock_us();
+		if (now >= end_us)
 			break;
-		if (turn % 65536 == 0 && !frontend_alive(fe)) {
-			complain("the back-end closed the connection");
+		if (now - looked_us < ALIVE_US)
+			continue;
+		looked_us = now;
+		if (check_alive(fe) < 0)
 			return -EPIPE;
-		}
 	}
 	return 0;
 }
@@ -158,15 +176,6 @@ post_buffers(struct frontend *fe, const struct options *o)
 		frontend_publish(fe, frontend_rxq(i));
 	}
 	return 0;
-}
-
-static int
-check_alive(struct frontend *fe)
-{
-	if (frontend_alive(fe))
-		return 0;
-	complain("the back-end closed the connection");
-	return -EPIPE;
 }
 
 static uint64_t

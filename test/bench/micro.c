@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Cycles per frame of the two ways through zcopy/, on heap rings in one thread: guest to a NIC that
- * frees at once, and a NIC that receives at once to guest. Prints the minimum and the median of many
- * bursts, so that it says something on a machine that does other work.
+ * Cycles per frame of the two ways through zcopy/, on heap rings in one thread: guest to a NIC
+ * that frees at once, and a NIC that receives at once to guest. Prints the minimum and the
+ * median of many bursts, so that it says something on a machine that does other work.
  *
  * usage: micro [EAL arguments] -- [BYTES...]
  */
@@ -53,7 +53,9 @@ make_ring(uint32_t len, uint16_t flags)
 	memset(r.avail, 0, 4096);
 	memset(r.used, 0, 4096);
 	for (int i = 0; i < RING; i++) {
-		r.desc[i] = (struct vring_desc){ .addr = GPA + i * BUF, .len = len, .flags = flags };
+		r.desc[i] = (struct vring_desc){ .addr = GPA + i * BUF,
+			.len = len,
+			.flags = flags };
 		r.avail->ring[i] = i;
 	}
 	return r;
@@ -72,7 +74,7 @@ report(const char *what, uint32_t bytes)
 {
 	qsort(sample, ROUNDS, sizeof(sample[0]), by_value);
 	printf("%s %u bytes: %.1f cycles per frame at least, %.1f median\n", what, bytes,
-	       (double)sample[ROUNDS / 100] / BURST, (double)sample[ROUNDS / 2] / BURST);
+			(double)sample[ROUNDS / 100] / BURST, (double)sample[ROUNDS / 2] / BURST);
 }
 
 static struct zc_vq_conf
@@ -140,7 +142,8 @@ in(uint32_t bytes)
 	uint16_t avail = RING;
 
 	memset(rx, 0, sizeof(*rx));
-	if (zc_rx_attach(rx, &conf, true) < 0 || zc_ctor_init(ctor, "micro_rx", 512, 1518, SOCKET_ID_ANY) < 0)
+	if (zc_rx_attach(rx, &conf, true) < 0 ||
+			zc_ctor_init(ctor, "micro_rx", 512, 1518, SOCKET_ID_ANY) < 0)
 		rte_exit(1, "rx\n");
 	ctor->owner = rte_lcore_id();
 	ctor->bound = rx;

@@ -11,6 +11,8 @@
 
 /** Most workers that report. */
 #define ZC_QUIESCE_MAX 128
+/** Most readers beside them. */
+#define ZC_QUIESCE_READERS 1024
 
 int zc_quiesce_init(void);
 void zc_quiesce_fini(void);
@@ -23,8 +25,22 @@ void zc_quiesce_offline(unsigned int id);
 void zc_quiesce_report(unsigned int id);
 
 /**
- * Runs on: control threads. Returns when every online worker has reported since the call;
- * bounded by one turn.
+ * @name Lcores that aren't workers, whose program decides when they poll: each says when it begins
+ * and when it is through. One at a time for an id.
+ */
+/**@{*/
+/** Runs on: control, lock held. @return an id, or -ENOSPC */
+int zc_quiesce_reader_add(void);
+/** Runs on: control, lock held. Nobody is inside. */
+void zc_quiesce_reader_del(int id);
+/** Runs on: any lcore, about 20 cycles for both. */
+void zc_quiesce_enter(int id);
+void zc_quiesce_leave(int id);
+/**@}*/
+
+/**
+ * Runs on: control threads. Returns when every online worker has reported since the call, and every
+ * reader that was inside has left; bounded by one turn.
  */
 void zc_quiesce_wait(void);
 

@@ -428,7 +428,7 @@ frame_for_somebody_else(void **state)
 	post(20, FIT, "together");
 	assert_int_equal(rte_pktmbuf_alloc_bulk(mp, m, 4), 0);
 	receive(m, 4, 100);
-	/* Its buffer is still read elsewhere: nothing may be written there, and nothing be passed by. */
+	/* Its buffer is still read elsewhere: nothing may be written there or be passed by. */
 	assert_int_equal(zc_rx_put(&rx, m + 1, 3), 3);
 	assert_int_equal(rx.counters.value[ZCNET_Q_drop_no_hole], 3);
 	assert_int_equal(drv_ring_used_count(&q->ring), 0);

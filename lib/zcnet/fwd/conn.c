@@ -23,6 +23,7 @@
 
 #define STALL_MS 100
 #define CLEAN_MS 1000
+#define SETTLE_MS 100
 
 static TAILQ_HEAD(, zcnet_conn) conns = TAILQ_HEAD_INITIALIZER(conns);
 
@@ -140,14 +141,32 @@ set_recovery(struct zcnet_conn *conn, struct zcnet_port *guest, bool on)
 		zc_vhost_set_recover(guest, i, on);
 }
 
-/* Frames that wait for the NIC would go right back into it: they are dropped. */
+static uint32_t
+out_of(struct zcnet_port *guest)
+{
+	uint32_t out = 0;
+
+	for (uint16_t i = 0; i < guest->nqueues; i++)
+		out += zc_tx_out(zc_vhost_tx(guest, i));
+	return out;
+}
+
+/*
+ * Get the guest's buffers back. Frames that wait for the NIC would go right back into it: they are
+ * dropped. A NIC that has none is left alone: restarting it might bring up a link that somebody
+ * took down.
+ */
 static void
-take_back(struct zcnet_conn *conn, struct zcnet_port *nic, uint64_t now)
+take_back(struct zcnet_conn *conn, struct zcnet_port *guest, struct zcnet_port *nic, uint64_t now)
 {
 	conn->recovery.release_tsc = now;
 	conn->flush = true;
 	zc_control_changed();
-	nic->ops->release(nic);
+	/* The worker has to see first that what was dropped is back. */
+	for (unsigned int i = 0; i < SETTLE_MS && out_of(guest) > 0; i++)
+		rte_delay_us_sleep(1000);
+	if (out_of(guest) > 0)
+		nic->ops->release(nic);
 }
 
 static uint64_t
@@ -179,9 +198,9 @@ tick(struct zcnet_conn *conn, struct zcnet_port *guest, struct zcnet_port *nic, 
 				link_up ? "a buffer has been out for 100 ms" : "link down",
 				guest->name, nic->name);
 		set_recovery(conn, guest, true);
-		take_back(conn, nic, now);
+		take_back(conn, guest, nic, now);
 	} else if (recovery->on && !well && now - recovery->release_tsc > CLEAN_MS * ms) {
-		take_back(conn, nic, now);
+		take_back(conn, guest, nic, now);
 	} else if (recovery->on && now - recovery->clean_tsc > CLEAN_MS * ms) {
 		ZC_LOG(NOTICE, "connection %s: %s has been well for a second: zero copy again",
 				conn->name, nic->name);

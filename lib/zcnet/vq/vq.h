@@ -22,6 +22,8 @@
 
 #include <linux/virtio_ring.h>
 
+#include <rte_prefetch.h>
+
 #include "../guest/map.h"
 
 /** Most pieces of guest memory that one chain may have. Longer chains are malformed. */
@@ -180,6 +182,18 @@ static inline struct vring_used_elem *
 zc_vq_entry(struct zc_vq *vq, uint16_t pos)
 {
 	return &vq->window[pos & vq->mask];
+}
+
+/**
+ * Ask for the cache lines of the used ring that the next @p n entries from @p pos will be written
+ * to: the guest has them, and publication would wait for each.
+ */
+static inline void
+zc_vq_prefetch_used(const struct zc_vq *vq, uint16_t pos, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i += RTE_CACHE_LINE_SIZE / sizeof(vq->used->ring[0]))
+		rte_prefetch0_write(&vq->used->ring[(pos + i) & vq->mask]);
+	rte_prefetch0_write(&vq->used->idx);
 }
 
 /** Publish the window up to position @p end (exclusive): used entries, then one index write. */

@@ -349,6 +349,7 @@ zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
 	uint32_t in_place = 0, bytes = 0;
 	uint16_t i;
 
+	zc_vq_prefetch_used(&rx->vq, rx->fill, n);
 	for (i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
 

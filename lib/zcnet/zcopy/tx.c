@@ -396,6 +396,8 @@ zc_tx_take(struct zc_tx *tx, struct rte_mbuf **pkts, uint16_t n)
 	}
 	burst.room = room(tx);
 	n = RTE_MIN(n, avail);
+	if (n > 0)
+		zc_vq_prefetch_used(&tx->vq, tx->vq.next_avail, n);
 	while (n-- > 0 && burst.bytes < ZC_TX_BURST_BYTES) {
 		uint16_t pos = tx->vq.next_avail;
 		uint16_t head = zc_vq_head(&tx->vq, pos);

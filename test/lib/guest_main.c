@@ -303,6 +303,8 @@ mode_burst(struct frontend *fe, const struct options *o)
 {
 	int ret = 0;
 
+	while (o->hold && getchar() != EOF)
+		;
 	for (unsigned int n = 0; n < o->repeat && ret == 0 && !stop; n++)
 		for (unsigned int i = 0; i < fe->conf.pairs && ret == 0; i++)
 			ret = burst_queue(fe, o, i);

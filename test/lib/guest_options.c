@@ -58,7 +58,7 @@ static const struct {
 	{ "min", true, "shortest random frame, from 60 (60)" },
 	{ "max", true, "longest random frame (1514)" },
 	{ "rate", true, "frames a second and queue in random (no limit)" },
-	{ "hold", false, "random, both: send nothing before stdin ends" },
+	{ "hold", false, "random, both, burst: send nothing before stdin ends" },
 	{ "late", false, "verify, both: post no receive buffer before stdin ends" },
 	{ "peer-seed", true, "both: seed of the peer's frames (one's own, echoed)" },
 	{ "window", true, "both: frames a queue to have out unanswered (64; 0: no limit)" },

@@ -16,7 +16,8 @@ complete(struct zc_stream *stream, uint64_t now, uint64_t reap)
 	if (dst->reap == NULL || now - stream->reap_tsc < reap)
 		return;
 	stream->reap_tsc = now;
-	dst->reap(stream->dst, stream->dst_queue);
+	if (dst->reap(stream->dst, stream->dst_queue) && stream->npending == 0)
+		src->all_done(stream->src, stream->src_queue);
 	src->complete(stream->src, stream->src_queue, now);
 }
 

@@ -57,6 +57,49 @@ static const struct zc_driver drivers[] = {
 			.segs_max = 1024,
 			.note = "stopping the port doesn't give buffers back",
 	},
+	{
+			/*
+		 * drivers/net/e1000/em_rxtx.c: receive ring first-in first-out, one mbuf replaced a
+		 * frame (eth_em_recv_pkts, 690); em_rctl_bsize() (1610) rounds down to powers of
+		 * two. Transmit frees when a slot is used again (529); with tx_rs_thresh 1 each
+		 * frame's last descriptor tells when it is done (eth_em_tx_descriptor_status).
+		 */
+			.name = "net_e1000_em",
+			.tx_attach = true,
+			.rx_arm = true,
+			.dma = true,
+			.tx_done = ZC_DONE_STATUS,
+			.grain = ZC_GRAIN_POWER,
+			.segs_max = 64,
+			.tx_rs_thresh = 1,
+	},
+	{
+			/*
+		 * drivers/net/e1000/igb_rxtx.c: first-in first-out (eth_igb_recv_pkts, 850);
+		 * SRRCTL counts KB (eth_igb_rx_init, 2380). igb_tx_done_cleanup() (1320).
+		 */
+			.name = "net_e1000_igb",
+			.tx_attach = true,
+			.rx_arm = true,
+			.dma = true,
+			.tx_done = ZC_DONE_CLEANUP,
+			.grain = ZC_GRAIN_1K,
+			.segs_max = 64,
+	},
+	{
+			/*
+		 * drivers/net/vmxnet3/vmxnet3_rxtx.c: two command rings filled at start
+		 * (vmxnet3_dev_rxtx_init, 1300); frames that fit one buffer use the first, in
+		 * order. vmxnet3_xmit_pkts() frees what is done before it sends (411).
+		 */
+			.name = "net_vmxnet3",
+			.tx_attach = true,
+			.rx_arm = true,
+			.dma = true,
+			.second_ring = true,
+			.tx_done = ZC_DONE_EMPTY,
+			.segs_max = 16,
+	},
 };
 
 const struct zc_driver *
@@ -66,4 +109,22 @@ zc_driver_find(const char *name)
 		if (strcmp(drivers[i].name, name) == 0)
 			return &drivers[i];
 	return NULL;
+}
+
+uint32_t
+zc_driver_capacity(const struct zc_driver *driver, uint32_t frame)
+{
+	uint32_t size = 2048;
+
+	switch (driver->grain) {
+	case ZC_GRAIN_1K:
+		return (frame + 1023) / 1024 * 1024;
+	case ZC_GRAIN_POWER:
+		while (size < frame)
+			size *= 2;
+		return size;
+	case ZC_GRAIN_BYTE:
+		break;
+	}
+	return frame;
 }

@@ -85,15 +85,29 @@ ethdev_tx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint1
 	return sent;
 }
 
-static void
+static bool
 ethdev_reap(struct zcnet_port *port, uint16_t queue)
 {
 	struct ethdev_port *ep = ethdev_port(port);
 	struct ethdev_queue *q = &ep->queue[queue];
 
-	if (ep->driver != NULL && ep->driver->tx_done == ZC_DONE_CLEANUP &&
-			__atomic_load_n(&q->state, __ATOMIC_ACQUIRE) == ZC_QUEUE_LIVE)
+	if (ep->driver == NULL || __atomic_load_n(&q->state, __ATOMIC_ACQUIRE) != ZC_QUEUE_LIVE)
+		return false;
+	switch (ep->driver->tx_done) {
+	case ZC_DONE_CLEANUP:
 		rte_eth_tx_done_cleanup(q->port_id, queue, 0);
+		return false;
+	case ZC_DONE_EMPTY:
+		rte_eth_tx_burst(q->port_id, queue, NULL, 0);
+		return false;
+	case ZC_DONE_STATUS:
+		/* The last one given: descriptors are done in order. */
+		return rte_eth_tx_descriptor_status(q->port_id, queue, ep->tx_desc - 1) ==
+				RTE_ETH_TX_DESC_DONE;
+	case ZC_DONE_IN_BURST:
+		break;
+	}
+	return false;
 }
 
 /* ---- events and link ---- */
@@ -144,6 +158,15 @@ look_at_link(struct ethdev_port *ep)
 
 /* ---- control calls ---- */
 
+/* What goes to a second ring at start is no buffer that a frame will come in. */
+static void
+park_second_rings(struct ethdev_port *ep, bool starting)
+{
+	for (uint16_t i = 0; i < ep->port.nqueues; i++)
+		if (ep->driver != NULL && ep->driver->second_ring)
+			ep->queue[i].ctor.park_after = starting ? ep->rx_desc : 0;
+}
+
 static int
 ethdev_start(struct zcnet_port *port)
 {
@@ -153,7 +176,9 @@ ethdev_start(struct zcnet_port *port)
 	if (ep->removed)
 		return zc_fail(ENODEV, "port %s: the device was removed: delete the port",
 				port->name);
+	park_second_rings(ep, true);
 	ret = rte_eth_dev_start(ep->port_id);
+	park_second_rings(ep, false);
 	if (ret < 0)
 		return zc_fail(-ret, "port %s: start: %s", port->name, rte_strerror(-ret));
 	if (ep->promiscuous)
@@ -266,7 +291,8 @@ ethdev_info(const struct zcnet_port *port, struct zcnet_port_info *info)
 		info->link_mbps = link.link_speed;
 	if (!ep->removed && rte_eth_macaddr_get(ep->port_id, &mac) == 0)
 		memcpy(info->mac, mac.addr_bytes, sizeof(info->mac));
-	info->zerocopy_tx = ep->driver != NULL && ep->driver->tx_attach && port->zerocopy;
+	info->zerocopy_tx = ep->driver != NULL && ep->driver->tx_attach && port->zerocopy &&
+			ep->dma_refused == NULL;
 	info->zerocopy_rx = zc_ethdev_can_arm(ep);
 	if (ep->removed)
 		snprintf(info->note, sizeof(info->note), "the device was removed");
@@ -275,6 +301,8 @@ ethdev_info(const struct zcnet_port *port, struct zcnet_port_info *info)
 	else if (ep->driver == NULL)
 		snprintf(info->note, sizeof(info->note), "copies: %s is not in the driver table",
 				ep->dev_info.driver_name);
+	else if (ep->dma_refused != NULL)
+		snprintf(info->note, sizeof(info->note), "%s", ep->dma_refused);
 	else if (ep->driver->note != NULL)
 		snprintf(info->note, sizeof(info->note), "%s", ep->driver->note);
 }
@@ -327,7 +355,9 @@ ethdev_takes(const struct zcnet_port *port, struct zc_port_takes *takes)
 	const struct ethdev_port *ep = ethdev_port(port);
 	uint16_t limit = ep->dev_info.tx_desc_lim.nb_mtu_seg_max;
 
-	takes->attached = ep->driver != NULL && ep->driver->tx_attach && port->zerocopy;
+	takes->attached = ep->driver != NULL && ep->driver->tx_attach && port->zerocopy &&
+			ep->dma_refused == NULL;
+	takes->dma = takes->attached && ep->driver->dma;
 	takes->nic = (struct zcnet_port *)(uintptr_t)port;
 	takes->segs_max = ep->driver != NULL ? ep->driver->segs_max : 1;
 	if (limit > 0)

@@ -35,6 +35,7 @@ struct ethdev_port {
 	struct rte_eth_rxconf rx_conf;
 	struct rte_eth_txconf tx_conf;
 	uint16_t rx_desc, tx_desc, mtu;
+	const char *dma_refused; /* why zero copy isn't safe here, NULL: it is */
 	bool promiscuous;
 	bool probed;  /* by us, so we remove it */
 	bool removed; /* the device is gone */

@@ -4,6 +4,10 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
+
+#include <rte_dev.h>
+#include <rte_vfio.h>
 
 #include "../core/error.h"
 #include "host_pool.h"
@@ -21,7 +25,8 @@
 bool
 zc_ethdev_can_arm(const struct ethdev_port *ep)
 {
-	return ep->driver != NULL && ep->driver->rx_arm && ep->port.zerocopy;
+	return ep->driver != NULL && ep->driver->rx_arm && ep->port.zerocopy &&
+			ep->dma_refused == NULL;
 }
 
 uint32_t
@@ -33,21 +38,23 @@ zc_ethdev_frame_max(const struct ethdev_port *ep)
 static int
 make_pools(struct ethdev_port *ep)
 {
-	uint32_t capacity = RTE_MIN(zc_ethdev_frame_max(ep),
-			(uint32_t)UINT16_MAX - RTE_PKTMBUF_HEADROOM);
-	uint32_t extra = capacity > 2048 ? ZC_CTOR_EXTRA_JUMBO : ZC_CTOR_EXTRA;
 	int socket = rte_eth_dev_socket_id(ep->port_id);
 	char name[RTE_MEMPOOL_NAMESIZE];
+	uint32_t capacity, size;
 
 	if (!zc_ethdev_can_arm(ep)) {
 		ep->host_mp = zc_host_pool(socket);
 		return ep->host_mp != NULL ? 0 : -ENOMEM;
 	}
+	capacity = RTE_MIN(zc_driver_capacity(ep->driver, zc_ethdev_frame_max(ep)),
+			(uint32_t)UINT16_MAX - RTE_PKTMBUF_HEADROOM);
+	size = ep->rx_desc * (ep->driver->second_ring ? 2 : 1);
+	size += capacity > 2048 ? ZC_CTOR_EXTRA_JUMBO : ZC_CTOR_EXTRA;
 	for (uint16_t i = 0; i < ep->port.nqueues; i++) {
 		int ret;
 
 		snprintf(name, sizeof(name), "rx_%u_%u", ep->port_id, i);
-		ret = zc_ctor_init(&ep->queue[i].ctor, name, ep->rx_desc + extra, capacity, socket);
+		ret = zc_ctor_init(&ep->queue[i].ctor, name, size, capacity, socket);
 		if (ret < 0)
 			return ret;
 	}
@@ -158,7 +165,25 @@ configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 	ep->rx_conf.rx_drop_en = 1;
 	ep->tx_conf = ep->dev_info.default_txconf;
 	ep->tx_conf.offloads = dev_conf.txmode.offloads;
+	if (ep->driver != NULL && ep->driver->tx_rs_thresh > 0) {
+		ep->tx_conf.tx_rs_thresh = ep->driver->tx_rs_thresh;
+		ep->tx_conf.tx_thresh.wthresh = 0;
+	}
 	return 0;
+}
+
+/* Without an IOMMU a NIC reaches all memory, and memory that it writes may be somebody else's. */
+static const char *
+iommu_missing(const struct ethdev_port *ep)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group",
+			rte_dev_name(ep->dev_info.device));
+	if (access(path, F_OK) < 0 || rte_vfio_noiommu_is_enabled() == 1 ||
+			!rte_vfio_is_enabled("vfio_pci"))
+		return "copies: no IOMMU: enable it (intel_iommu=on) and bind the NIC to vfio-pci";
+	return NULL;
 }
 
 int
@@ -170,6 +195,8 @@ zc_ethdev_set_up(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 		return zc_fail(-ret, "port %s: %s: %s", conf->name, conf->device,
 				rte_strerror(-ret));
 	ep->driver = zc_driver_find(ep->dev_info.driver_name);
+	if (ep->driver != NULL && ep->driver->dma)
+		ep->dma_refused = iommu_missing(ep);
 	ret = configure(ep, conf);
 	if (ret < 0)
 		return ret;

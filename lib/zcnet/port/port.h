@@ -35,6 +35,7 @@ enum zc_queue_state {
 /** What a port that sends takes from the one that it is bound to. */
 struct zc_port_takes {
 	bool attached;          /* guest memory */
+	bool dma;               /* it must be mapped for DMA first */
 	struct zcnet_port *nic; /* that can be told to give it back, NULL: none */
 	uint16_t segs_max;
 	uint32_t frame_max; /* bytes */
@@ -52,8 +53,14 @@ struct zc_port_ops {
 	 * to do
 	 */
 	uint32_t (*complete)(struct zcnet_port *port, uint16_t queue, uint64_t now);
-	/** Ask the NIC for finished transmits. NULL: nothing to ask */
-	void (*reap)(struct zcnet_port *port, uint16_t queue);
+	/**
+	 * Ask the NIC for finished transmits. NULL: nothing to ask.
+	 *
+	 * @return true when it is done with everything it was given, though mbufs may still be out
+	 */
+	bool (*reap)(struct zcnet_port *port, uint16_t queue);
+	/** Everything that came from the queue was sent. NULL: nobody waits for it */
+	void (*all_done)(struct zcnet_port *port, uint16_t queue);
 
 	/** State of the queue as a source; a stream stands still while it is ZC_QUEUE_HELD. */
 	const uint8_t *(*source_state)(struct zcnet_port *port, uint16_t queue);

@@ -13,6 +13,7 @@
 #include "../core/error.h"
 #include "../core/export.h"
 #include "../core/quiesce.h"
+#include "../guest/dma.h"
 #include "host_pool.h"
 
 #define HEADER_BYTES_MAX 256
@@ -63,7 +64,7 @@ vhost_complete(struct zcnet_port *port, uint16_t queue, uint64_t now)
 static enum zc_tx_copy
 copy_of(const struct vhost_port *vp, const struct vhost_queue *q)
 {
-	if (!vp->port.zerocopy || !vp->takes.attached)
+	if (!vp->port.zerocopy || !vp->takes.attached || (vp->takes.dma && !vp->dma_ready))
 		return ZC_TX_COPY_OFF;
 	return q->recover ? ZC_TX_COPY_RECOVER : ZC_TX_ATTACH;
 }
@@ -235,6 +236,12 @@ vhost_destroy(struct zcnet_port *port)
 	free(vp);
 }
 
+static void
+vhost_all_done(struct zcnet_port *port, uint16_t queue)
+{
+	zc_tx_all_done(&vhost_port(port)->queue[queue]->tx);
+}
+
 static const uint8_t *
 vhost_source_state(struct zcnet_port *port, uint16_t queue)
 {
@@ -281,6 +288,9 @@ vhost_info(const struct zcnet_port *port, struct zcnet_port_info *info)
 		snprintf(info->note, sizeof(info->note), "not bound");
 	else if (vp->queue[0]->recover)
 		snprintf(info->note, sizeof(info->note), "copies while its NIC recovers");
+	else if (vp->takes.attached && vp->takes.dma && !vp->dma_ready && vp->map != NULL)
+		snprintf(info->note, sizeof(info->note),
+				"copies: its memory isn't mapped for DMA yet, or can't be");
 	else if (!vp->takes.attached)
 		snprintf(info->note, sizeof(info->note),
 				"copies: its peer doesn't send from guest memory");
@@ -342,6 +352,21 @@ collect_late(struct vhost_port *vp)
 			zc_tx_collect(&vp->queue[i]->tx);
 }
 
+/* Mapping for DMA takes time and happens elsewhere; the port copies until it is done. */
+static void
+look_at_dma(struct vhost_port *vp)
+{
+	bool ready = vp->map != NULL && vp->takes.dma && zc_dma_is_ready(vp->map);
+
+	if (vp->map != NULL && vp->takes.dma && !ready)
+		zc_dma_request(vp->map);
+	if (ready == vp->dma_ready)
+		return;
+	vp->dma_ready = ready;
+	apply_limits(vp);
+	zc_vhost_bind_sources(vp);
+}
+
 static void
 vhost_tick(struct zcnet_port *port, uint64_t now)
 {
@@ -349,6 +374,7 @@ vhost_tick(struct zcnet_port *port, uint64_t now)
 	zc_vhost_settle_rings(vhost_port(port));
 	zc_vhost_report_faults(vhost_port(port));
 	collect_late(vhost_port(port));
+	look_at_dma(vhost_port(port));
 	zc_vhost_reap_maps(vhost_port(port));
 }
 
@@ -356,6 +382,7 @@ static const struct zc_port_ops vhost_ops = {
 	.rx = vhost_rx,
 	.tx = vhost_tx,
 	.complete = vhost_complete,
+	.all_done = vhost_all_done,
 	.source_state = vhost_source_state,
 	.flushed = vhost_flushed,
 	.start = vhost_start,

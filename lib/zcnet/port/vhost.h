@@ -34,7 +34,7 @@ struct vhost_queue {
 /** A map that buffers may still point into. */
 struct vhost_retired {
 	struct zc_map *map;
-	uint32_t seg[ZCNET_QUEUES_MAX]; /* of each tx, back when seg_back has reached it */
+	uint32_t seg[ZCNET_QUEUES_MAX]; /* of each tx, back when seg_done has reached it */
 	struct vhost_retired *next;
 };
 
@@ -52,6 +52,7 @@ struct vhost_port {
 	struct rte_vhost_memory
 			*mem; /* librte_vhost's table that map is made from, NULL: unknown */
 	struct zc_map *map;
+	bool dma_ready; /* NICs can reach all of map */
 	struct vhost_retired *retired;
 	struct zc_port_takes takes;
 	struct vhost_queue *queue[ZCNET_QUEUES_MAX];

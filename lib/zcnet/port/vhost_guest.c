@@ -24,6 +24,7 @@
 #include "../core/control.h"
 #include "../core/error.h"
 #include "../core/quiesce.h"
+#include "../guest/dma.h"
 #include "vhost.h"
 
 #define DRAIN_MS 500
@@ -171,6 +172,7 @@ zc_vhost_guest_down(struct vhost_port *vp)
 	zc_vhost_retire_map(vp, vp->map);
 	zc_vhost_rings_detach(vp);
 	vp->map = NULL;
+	vp->dma_ready = false;
 	zc_vhost_reap_maps(vp);
 	zc_control_changed();
 }
@@ -191,6 +193,7 @@ guest_memory_changed(struct vhost_port *vp)
 	zc_vhost_suspend_all(vp, ZC_QUEUE_HELD);
 	zc_vhost_retire_map(vp, vp->map);
 	vp->map = map;
+	vp->dma_ready = vp->takes.dma && zc_dma_is_ready(map);
 	zc_vhost_rings_refresh(vp);
 	zc_vhost_resume_held(vp);
 }

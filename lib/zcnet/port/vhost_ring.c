@@ -386,7 +386,7 @@ arm(struct vhost_port *vp, struct vhost_queue *q)
 {
 	struct zc_ctor *ctor = NULL;
 
-	if (q->nic != NULL && vp->port.zerocopy)
+	if (q->nic != NULL && vp->port.zerocopy && (!vp->takes.dma || vp->dma_ready))
 		ctor = q->nic->ops->ctor(q->nic, q->nic_queue);
 	if (ctor == NULL || ctor->armed > 0)
 		return;
@@ -481,7 +481,7 @@ is_unused(const struct vhost_port *vp, const struct vhost_retired *retired)
 		if (q == NULL)
 			continue;
 		if ((int32_t)(retired->seg[i] -
-				    __atomic_load_n(&q->tx.seg_back, __ATOMIC_RELAXED)) > 0)
+				    __atomic_load_n(&q->tx.seg_done, __ATOMIC_RELAXED)) > 0)
 			return false;
 		if (q->rx.ctor != NULL &&
 				__atomic_load_n(&q->rx.ctor->armed_old, __ATOMIC_RELAXED) > 0)

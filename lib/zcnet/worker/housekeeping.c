@@ -11,6 +11,7 @@
 
 #include "../core/control.h"
 #include "../core/error.h"
+#include "../guest/dma.h"
 #include "worker.h"
 
 #define TICK_US 10000
@@ -38,6 +39,7 @@ housekeeping(void *arg)
 {
 	while (__atomic_load_n(&running, __ATOMIC_RELAXED)) {
 		tick();
+		zc_dma_work();
 		usleep(TICK_US);
 	}
 	return arg;

@@ -70,6 +70,21 @@ dispense(struct zc_ctor *ctor, struct zc_rx *rx, struct rte_mbuf *m)
 	ctor->in_nic++;
 }
 
+/* Host buffers, of which those for the second ring don't count: no frame will come in them. */
+static int
+dispense_at_start(struct zc_ctor *ctor, struct rte_mbuf **obj, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		obj[i] = ctor->free[--ctor->nfree];
+		dispense_bounce(obj[i]);
+		if (ctor->in_nic == ctor->park_after)
+			continue;
+		zc_priv(obj[i])->in_nic = 1;
+		ctor->in_nic++;
+	}
+	return 0;
+}
+
 static int
 ctor_dequeue(struct zc_pool *pool, struct rte_mbuf **obj, unsigned int n)
 {
@@ -81,6 +96,8 @@ ctor_dequeue(struct zc_pool *pool, struct rte_mbuf **obj, unsigned int n)
 		zc_ctor_collect(ctor);
 	if (unlikely(ctor->nfree < n))
 		return -ENOBUFS;
+	if (unlikely(ctor->park_after > 0))
+		return dispense_at_start(ctor, obj, n);
 	for (i = 0; i < n; i++) {
 		obj[i] = ctor->free[--ctor->nfree];
 		zc_priv(obj[i])->in_nic = 1;

@@ -41,7 +41,8 @@ struct zc_ctor {
 	struct zc_rx *rx;
 	/* guest queue whose buffers may be armed still; equals rx but while that is suspended */
 	struct zc_rx *bound;
-	bool disarmed;      /* host buffers only, whatever rx says */
+	bool disarmed;       /* host buffers only, whatever rx says */
+	uint16_t park_after; /* while a NIC starts: mbufs beyond these are never filled, 0: all are */
 	unsigned int owner; /* lcore that polls the NIC queue */
 	uint16_t capacity;  /* bytes the NIC may write into one buffer */
 	/* owner */

@@ -94,6 +94,8 @@ count_back(struct zc_tx *tx)
 			break;
 	}
 	__atomic_store_n(&tx->seg_back, seg, __ATOMIC_RELAXED);
+	if ((int32_t)(seg - tx->seg_done) > 0)
+		__atomic_store_n(&tx->seg_done, seg, __ATOMIC_RELAXED);
 }
 
 void
@@ -106,7 +108,7 @@ bool
 zc_tx_fini(struct zc_tx *tx)
 {
 	count_back(tx);
-	if (zc_tx_out(tx) > 0)
+	if (tx->seg_back != tx->seg_head)
 		return false;
 	zc_pool_fini(&tx->pool);
 	return true;
@@ -293,9 +295,10 @@ way_of(const struct zc_tx_limits *limits, uint32_t nsegs, uint32_t len)
 static uint32_t
 room(const struct zc_tx *tx)
 {
-	uint32_t out = zc_tx_out(tx);
+	uint32_t out = zc_tx_out(tx), kept = tx->seg_head - tx->seg_back;
+	uint32_t room = tx->limits.out_max > out ? tx->limits.out_max - out : 0;
 
-	return tx->limits.out_max > out ? tx->limits.out_max - out : 0;
+	return RTE_MIN(room, ZC_TX_SLOTS - kept);
 }
 
 /* Any layout: walk, then attach or copy. */
@@ -429,7 +432,7 @@ zc_tx_take(struct zc_tx *tx, struct rte_mbuf **pkts, uint16_t n)
 static void
 update_mark(struct zc_tx *tx, uint64_t now)
 {
-	if ((int32_t)(tx->mark_seg - tx->seg_back) > 0)
+	if ((int32_t)(tx->mark_seg - tx->seg_done) > 0)
 		return;
 	tx->mark_seg = tx->seg_head;
 	tx->mark_tsc = now;
@@ -444,7 +447,7 @@ zc_tx_complete(struct zc_tx *tx, uint64_t now)
 	count_back(tx);
 	tx->seen_tsc = now;
 	update_mark(tx, now);
-	while (pos != vq->next_avail && (int32_t)(tx->seg_end[pos & vq->mask] - tx->seg_back) <= 0)
+	while (pos != vq->next_avail && (int32_t)(tx->seg_end[pos & vq->mask] - tx->seg_done) <= 0)
 		pos++;
 	if (pos == vq->next_used)
 		return;
@@ -465,7 +468,7 @@ zc_tx_age(const struct zc_tx *tx)
 	uint32_t seg = __atomic_load_n(&tx->mark_seg, __ATOMIC_RELAXED);
 
 	/* The mark speaks of a segment that may be back by now. */
-	if ((int32_t)(seg - __atomic_load_n(&tx->seg_back, __ATOMIC_RELAXED)) <= 0 || seen < mark)
+	if ((int32_t)(seg - __atomic_load_n(&tx->seg_done, __ATOMIC_RELAXED)) <= 0 || seen < mark)
 		return 0;
 	return seen - mark;
 }

@@ -7,7 +7,7 @@
  * taken in turn and come back by being freed, on whichever lcore. zc_tx_complete() publishes
  * the chains whose segments are all back.
  *
- *   segments    seg_back ............. seg_head      count up for ever; slot = low bits
+ *   segments    seg_done ............. seg_head      count up for ever; slot = low bits
  *                  |  out, with the NIC   |
  *   window      next_used ............ next_avail    each knows which segment it waits for
  *
@@ -60,10 +60,12 @@ struct zc_tx_limits {
 struct zc_tx {
 	/* owner */
 	struct zc_vq vq;
-	/* [vq.size]: the chain at a position is done when seg_back has reached this */
+	/* [vq.size]: the chain at a position is done when seg_done has reached this */
 	uint32_t *seg_end;
 	uint32_t seg_head; /* next segment to attach */
 	uint32_t seg_back; /* segments before this one are back in the pool */
+	/* NICs are done with segments before this one, though a driver may keep the mbufs */
+	uint32_t seg_done;
 	uint32_t out_peak; /* control may lower */
 	uint32_t mark_seg; /* segment that the age is told by, and when it was already out */
 	uint64_t mark_tsc;
@@ -121,14 +123,23 @@ uint16_t zc_tx_take(struct zc_tx *tx, struct rte_mbuf **pkts, uint16_t n);
  */
 void zc_tx_complete(struct zc_tx *tx, uint64_t now);
 
+/**
+ * The NIC has sent everything it was given, and the stream holds nothing. Runs on: the owner.
+ */
+static inline void
+zc_tx_all_done(struct zc_tx *tx)
+{
+	__atomic_store_n(&tx->seg_done, tx->seg_head, __ATOMIC_RELAXED);
+}
+
 /** Guest buffers out. Exact for the owner, recent for others. */
 static inline uint32_t
 zc_tx_out(const struct zc_tx *tx)
 {
 	/* In this order the difference is never negative. */
-	uint32_t back = __atomic_load_n(&tx->seg_back, __ATOMIC_ACQUIRE);
+	uint32_t done = __atomic_load_n(&tx->seg_done, __ATOMIC_ACQUIRE);
 
-	return __atomic_load_n(&tx->seg_head, __ATOMIC_RELAXED) - back;
+	return __atomic_load_n(&tx->seg_head, __ATOMIC_RELAXED) - done;
 }
 
 /**

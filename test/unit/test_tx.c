@@ -824,7 +824,7 @@ fini_waits_for_what_is_out(void **state)
 static void
 next_guest_while_the_last_ones_buffers_are_out(void **state)
 {
-	struct rte_mbuf *old[8], *m[8];
+	struct rte_mbuf *old[8], *m[8], *copies[2];
 	struct fake_guest *first = rig_guest(0, 0, 0);
 	struct zc_map *map;
 	struct rig rig;
@@ -834,6 +834,8 @@ next_guest_while_the_last_ones_buffers_are_out(void **state)
 	for (int i = 0; i < 8; i++)
 		post(&rig, &layouts[0], random_bytes(1000, i), 1000);
 	assert_int_equal(zc_tx_take(&tx, old, 8), 8);
+	post(&rig, &layouts[0], random_bytes(60, 9), 60);
+	copies[0] = take();
 	map = rig.map;
 	zc_tx_detach(&tx);
 	rig_attach(&rig, rig_guest(32, 0, 0), 0);
@@ -842,11 +844,15 @@ next_guest_while_the_last_ones_buffers_are_out(void **state)
 	assert_int_equal(zc_tx_take(&tx, m, 8), 8);
 	for (int i = 0; i < 8; i++)
 		same_bytes(m[i], random_bytes(1000, 10 + i), 1000);
+	post(&rig, &layouts[0], random_bytes(60, 9), 60);
+	copies[1] = take();
+	assert_ptr_not_equal(copies[0], copies[1]);
+	rte_pktmbuf_free_bulk(copies, 2);
 	rte_pktmbuf_free_bulk(old, 7);
 	complete(&rig, 0);
 	rte_pktmbuf_free_bulk(m, 8);
 	rte_pktmbuf_free(old[7]);
-	complete(&rig, 8);
+	complete(&rig, 9);
 	rig.offered = 0;
 	rig_fini(&rig);
 	zc_map_put(map);

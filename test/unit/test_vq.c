@@ -534,6 +534,16 @@ pieces_are_bounded(void **state)
 	assert_int_equal(walk_table(&rig, 0, ZC_CHAIN_SEGS_MAX, table), 0);
 	assert_int_equal(walk_table(&rig, 0, ZC_CHAIN_SEGS_MAX + 1, table), -E2BIG);
 	assert_int_equal(walk_table(&rig, 1, ZC_CHAIN_SEGS_MAX, table), -E2BIG);
+	/* The last buffer crosses regions, and is two pieces. */
+	for (uint16_t n = ZC_CHAIN_SEGS_MAX - 2; n <= ZC_CHAIN_SEGS_MAX; n++) {
+		struct vring_desc *last = &rig.q->ring.split.desc[n - 1];
+
+		walk_direct(&rig, n);
+		last->addr = rig.g->mem.cross_gpa - 1;
+		last->len = 2;
+		assert_int_equal(zc_vq_chain(&vq, 0, false, &vq.chain),
+				n < ZC_CHAIN_SEGS_MAX ? 0 : -E2BIG);
+	}
 	rig_fini(&rig);
 }
 

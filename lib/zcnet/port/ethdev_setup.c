@@ -46,8 +46,10 @@ make_pools(struct ethdev_port *ep)
 		ep->host_mp = zc_host_pool(socket);
 		return ep->host_mp != NULL ? 0 : -ENOMEM;
 	}
-	capacity = RTE_MIN(zc_driver_capacity(ep->driver, zc_ethdev_frame_max(ep)),
-			(uint32_t)UINT16_MAX - RTE_PKTMBUF_HEADROOM);
+	/* net_vmxnet3 wants more than the frame: its 1518 and a headroom. */
+	capacity = RTE_MAX(zc_driver_capacity(ep->driver, zc_ethdev_frame_max(ep)),
+			ep->dev_info.min_rx_bufsize);
+	capacity = RTE_MIN(capacity, (uint32_t)UINT16_MAX - RTE_PKTMBUF_HEADROOM);
 	size = ep->rx_desc * (ep->driver->second_ring ? 2 : 1);
 	size += capacity > 2048 ? ZC_CTOR_EXTRA_JUMBO : ZC_CTOR_EXTRA;
 	for (uint16_t i = 0; i < ep->port.nqueues; i++) {

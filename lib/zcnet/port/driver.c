@@ -75,19 +75,6 @@ static const struct zc_driver drivers[] = {
 	},
 	{
 			/*
-		 * drivers/net/e1000/igb_rxtx.c: first-in first-out (eth_igb_recv_pkts, 850);
-		 * SRRCTL counts KB (eth_igb_rx_init, 2380). igb_tx_done_cleanup() (1320).
-		 */
-			.name = "net_e1000_igb",
-			.tx_attach = true,
-			.rx_arm = true,
-			.dma = true,
-			.tx_done = ZC_DONE_CLEANUP,
-			.grain = ZC_GRAIN_1K,
-			.segs_max = 64,
-	},
-	{
-			/*
 		 * drivers/net/vmxnet3/vmxnet3_rxtx.c: two command rings filled at start
 		 * (vmxnet3_dev_rxtx_init, 1300); frames that fit one buffer use the first, in
 		 * order. vmxnet3_xmit_pkts() frees what is done before it sends (411).
@@ -116,15 +103,9 @@ zc_driver_capacity(const struct zc_driver *driver, uint32_t frame)
 {
 	uint32_t size = 2048;
 
-	switch (driver->grain) {
-	case ZC_GRAIN_1K:
-		return (frame + 1023) / 1024 * 1024;
-	case ZC_GRAIN_POWER:
-		while (size < frame)
-			size *= 2;
-		return size;
-	case ZC_GRAIN_BYTE:
-		break;
-	}
-	return frame;
+	if (driver->grain == ZC_GRAIN_BYTE)
+		return frame;
+	while (size < frame)
+		size *= 2;
+	return size;
 }

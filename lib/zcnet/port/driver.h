@@ -13,8 +13,7 @@
 enum zc_tx_done {
 	/* mbufs are freed before rte_eth_tx_burst() returns, or by somebody who needs no asking */
 	ZC_DONE_IN_BURST,
-	ZC_DONE_CLEANUP, /* rte_eth_tx_done_cleanup() */
-	ZC_DONE_EMPTY,   /* rte_eth_tx_burst() of nothing */
+	ZC_DONE_EMPTY, /* rte_eth_tx_burst() of nothing */
 	/* rte_eth_tx_descriptor_status() of the last one; the mbufs are freed later */
 	ZC_DONE_STATUS,
 };
@@ -22,7 +21,6 @@ enum zc_tx_done {
 /** Sizes of receive buffers that a driver tells its NIC. */
 enum zc_granularity {
 	ZC_GRAIN_BYTE,
-	ZC_GRAIN_1K,    /* whole KB, rounded down */
 	ZC_GRAIN_POWER, /* powers of two, rounded down */
 };
 

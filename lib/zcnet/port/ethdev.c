@@ -94,9 +94,6 @@ ethdev_reap(struct zcnet_port *port, uint16_t queue)
 	if (ep->driver == NULL || __atomic_load_n(&q->state, __ATOMIC_ACQUIRE) != ZC_QUEUE_LIVE)
 		return false;
 	switch (ep->driver->tx_done) {
-	case ZC_DONE_CLEANUP:
-		rte_eth_tx_done_cleanup(q->port_id, queue, 0);
-		return false;
 	case ZC_DONE_EMPTY:
 		rte_eth_tx_burst(q->port_id, queue, NULL, 0);
 		return false;
@@ -158,13 +155,16 @@ look_at_link(struct ethdev_port *ep)
 
 /* ---- control calls ---- */
 
-/* What goes to a second ring at start is no buffer that a frame will come in. */
+/*
+ * What goes to a second ring at start is no buffer that a frame will come in. A ring is full with
+ * one descriptor less than it has.
+ */
 static void
 park_second_rings(struct ethdev_port *ep, bool starting)
 {
 	for (uint16_t i = 0; i < ep->port.nqueues; i++)
 		if (ep->driver != NULL && ep->driver->second_ring)
-			ep->queue[i].ctor.park_after = starting ? ep->rx_desc : 0;
+			ep->queue[i].ctor.park_after = starting ? ep->rx_desc - 1 : 0;
 }
 
 static int

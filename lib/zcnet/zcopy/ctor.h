@@ -41,8 +41,9 @@ struct zc_ctor {
 	struct zc_rx *rx;
 	/* guest queue whose buffers may be armed still; equals rx but while that is suspended */
 	struct zc_rx *bound;
-	bool disarmed;       /* host buffers only, whatever rx says */
-	uint16_t park_after; /* while a NIC starts: mbufs beyond these are never filled, 0: all are */
+	bool disarmed; /* host buffers only, whatever rx says */
+	/* while a NIC starts: mbufs beyond these are never filled, 0: all are */
+	uint16_t park_after;
 	unsigned int owner; /* lcore that polls the NIC queue */
 	uint16_t capacity;  /* bytes the NIC may write into one buffer */
 	/* owner */

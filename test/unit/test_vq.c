@@ -583,6 +583,25 @@ table_at_any_address(void **state)
 	rig_fini(&rig);
 }
 
+/* One that would end well. */
+static void
+table_in_a_table_is_refused(void **state)
+{
+	struct vring_desc nested;
+	uint64_t table;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, rig_guest(256, 0, 0), false, 0);
+	table = rig.q->conf.area_gpa[0] + 4096;
+	assert_int_equal(walk_table(&rig, 0, 2, table + 1024), 0);
+	nested = rig.q->ring.split.desc[0];
+	assert_int_equal(walk_table(&rig, 0, 2, table), 0);
+	gmem_write(&rig.g->mem, table + sizeof(nested), &nested, sizeof(nested));
+	assert_int_equal(zc_vq_chain(&vq, 0, false, &vq.chain), -EINVAL);
+	rig_fini(&rig);
+}
+
 static void
 indirect_needs_the_feature(void **state)
 {
@@ -781,6 +800,7 @@ main(void)
 		cmocka_unit_test(pieces_are_bounded),
 		cmocka_unit_test(bytes_of_a_chain_do_not_wrap),
 		cmocka_unit_test(table_at_any_address),
+		cmocka_unit_test(table_in_a_table_is_refused),
 		cmocka_unit_test(indirect_needs_the_feature),
 		cmocka_unit_test(trim_cuts_at_each_byte),
 		cmocka_unit_test(hostile_moves_are_caught),

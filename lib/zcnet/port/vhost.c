@@ -486,6 +486,7 @@ create(const struct zcnet_vhost_conf *conf)
 		return NULL;
 	}
 	vp->vid = -1;
+	vp->waiting.vid = -1;
 	zc_port_add(&vp->port, &vhost_ops, conf->name, ZCNET_PORT_VHOST, conf->queues,
 			conf->zerocopy);
 	copy_conf(vp, conf);

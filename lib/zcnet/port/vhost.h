@@ -40,13 +40,21 @@ struct vhost_retired {
 
 struct rte_vhost_memory;
 
+/** A front-end that connected while the one before it is still there: it is served after that. */
+struct vhost_waiting {
+	int vid;          /* -1: none */
+	bool ready;       /* between new_device and destroy_device */
+	uint64_t enabled; /* a bit a ring */
+};
+
 struct vhost_port {
 	struct zcnet_port port;
 	/* control */
 	struct zcnet_vhost_conf conf; /* strings point to the copies below */
 	char path[ZCNET_PATH_MAX];
 	char owner[64], group[64];
-	int vid;           /* librte_vhost's number of the guest, -1: none */
+	int vid; /* librte_vhost's number of the guest, -1: none */
+	struct vhost_waiting waiting;
 	bool running;      /* between new_device and destroy_device */
 	uint64_t features; /* negotiated */
 	struct rte_vhost_memory

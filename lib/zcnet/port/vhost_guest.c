@@ -253,20 +253,69 @@ static const struct rte_vhost_user_extern_ops extern_ops = {
 	.post_msg_handle = after_message,
 };
 
-/* One guest a port: a second client of the socket must not touch the first one's rings. */
+static void
+set_enabled(struct vhost_port *vp, uint16_t vring, bool enabled)
+{
+	struct vhost_queue *q = vp->queue[vring / 2];
+
+	if (vring % 2 == 1)
+		q->tx_enabled = enabled;
+	else
+		q->rx_enabled = enabled;
+}
+
+/* The device of the front-end that is served is ready. */
+static int
+device_up(struct vhost_port *vp)
+{
+	int ret;
+
+	rte_vhost_extern_callback_register(vp->vid, &extern_ops, NULL);
+	vp->running = true;
+	learn_memory(vp);
+	ret = vp->port.started ? zc_vhost_guest_up(vp) : 0;
+	if (ret < 0) {
+		ZC_LOG(ERR, "%s", zc_last_error());
+		vp->running = false;
+		return ret;
+	}
+	ZC_LOG(NOTICE, "port %s: guest connected, features %#jx", vp->port.name,
+			(uintmax_t)vp->features);
+	return 0;
+}
+
+/* The front-end before it is gone. */
+static void
+serve_waiting(struct vhost_port *vp)
+{
+	vp->vid = vp->waiting.vid;
+	vp->waiting.vid = -1;
+	for (uint16_t i = 0; i < 2 * vp->port.nqueues; i++)
+		set_enabled(vp, i, vp->vid >= 0 && (vp->waiting.enabled >> i & 1));
+	if (vp->vid >= 0 && vp->waiting.ready)
+		device_up(vp);
+}
+
+/*
+ * One guest a port: a second client of the socket must not touch the first one's rings. A guest
+ * that comes back at once may be seen here before its old connection is seen to end.
+ */
 static int
 new_connection(int vid)
 {
 	struct vhost_port *vp;
-	int ret = -1;
+	int ret = 0;
 
 	zc_control_lock();
 	vp = find_by_vid(vid);
-	if (vp != NULL && vp->vid < 0) {
+	if (vp == NULL || (vp->vid >= 0 && vp->waiting.vid >= 0)) {
+		ZC_LOG(WARNING, "port %s: a further front-end is refused",
+				vp != NULL ? vp->port.name : "?");
+		ret = -1;
+	} else if (vp->vid < 0) {
 		vp->vid = vid;
-		ret = 0;
-	} else if (vp != NULL) {
-		ZC_LOG(WARNING, "port %s: a second front-end is refused", vp->port.name);
+	} else {
+		vp->waiting = (struct vhost_waiting){ .vid = vid };
 	}
 	zc_control_unlock();
 	return ret;
@@ -279,13 +328,10 @@ destroy_connection(int vid)
 
 	zc_control_lock();
 	vp = find_by_vid(vid);
-	if (vp != NULL && vp->vid == vid) {
-		vp->vid = -1;
-		for (uint16_t i = 0; i < vp->port.nqueues; i++) {
-			vp->queue[i]->tx_enabled = false;
-			vp->queue[i]->rx_enabled = false;
-		}
-	}
+	if (vp != NULL && vp->waiting.vid == vid)
+		vp->waiting.vid = -1;
+	else if (vp != NULL && vp->vid == vid)
+		serve_waiting(vp);
 	zc_control_unlock();
 }
 
@@ -297,20 +343,12 @@ new_device(int vid)
 
 	zc_control_lock();
 	vp = find_by_vid(vid);
-	if (vp == NULL || vp->vid != vid || vp->running)
-		goto unlock;
-	rte_vhost_extern_callback_register(vid, &extern_ops, NULL);
-	vp->running = true;
-	learn_memory(vp);
-	ret = vp->port.started ? zc_vhost_guest_up(vp) : 0;
-	if (ret < 0) {
-		ZC_LOG(ERR, "%s", zc_last_error());
-		vp->running = false;
-		goto unlock;
+	if (vp != NULL && vp->waiting.vid == vid) {
+		vp->waiting.ready = true;
+		ret = 0;
+	} else if (vp != NULL && vp->vid == vid && !vp->running) {
+		ret = device_up(vp);
 	}
-	ZC_LOG(NOTICE, "port %s: guest connected, features %#jx", vp->port.name,
-			(uintmax_t)vp->features);
-unlock:
 	zc_control_unlock();
 	return ret;
 }
@@ -321,6 +359,9 @@ destroy_device(int vid)
 	struct vhost_port *vp;
 
 	zc_control_lock();
+	vp = find_by_vid(vid);
+	if (vp != NULL && vp->waiting.vid == vid)
+		vp->waiting.ready = false;
 	vp = find_running(vid);
 	if (vp != NULL) {
 		zc_vhost_guest_down(vp);
@@ -331,15 +372,22 @@ destroy_device(int vid)
 	zc_control_unlock();
 }
 
-static void
-set_enabled(struct vhost_port *vp, uint16_t vring, bool enabled)
+static int
+change_ring(struct vhost_port *vp, uint16_t vring, bool enable)
 {
-	struct vhost_queue *q = vp->queue[vring / 2];
-
-	if (vring % 2 == 1)
-		q->tx_enabled = enabled;
-	else
-		q->rx_enabled = enabled;
+	if (vring >= 2 * vp->port.nqueues) {
+		ZC_LOG(INFO, "port %s: ring %u is beyond %u queue pairs: set queues", vp->port.name,
+				vring, vp->port.nqueues);
+		return 0;
+	}
+	set_enabled(vp, vring, enable);
+	if (!vp->running || vp->map == NULL)
+		return 0;
+	if (enable)
+		return zc_vhost_ring_enable(vp, vring);
+	/* A ring that is disabled for good goes down with the next tick. */
+	zc_vhost_suspend(vp, vring);
+	return 0;
 }
 
 static int
@@ -350,22 +398,12 @@ vring_state_changed(int vid, uint16_t vring, int enable)
 
 	zc_control_lock();
 	vp = find_by_vid(vid);
-	if (vp == NULL || vp->vid != vid)
-		goto unlock;
-	if (vring >= 2 * vp->port.nqueues) {
-		ZC_LOG(WARNING, "port %s: ring %u is beyond %u queue pairs: set queues",
-				vp->port.name, vring, vp->port.nqueues);
-		goto unlock;
-	}
-	set_enabled(vp, vring, enable);
-	if (!vp->running || vp->map == NULL)
-		goto unlock;
-	/* A ring that is disabled for good goes down with the next tick. */
-	if (enable)
-		ret = zc_vhost_ring_enable(vp, vring);
-	else
-		zc_vhost_suspend(vp, vring);
-unlock:
+	if (vp != NULL && vp->vid == vid)
+		ret = change_ring(vp, vring, enable);
+	else if (vp != NULL && vp->waiting.vid == vid && vring < 2 * ZCNET_QUEUES_MAX && enable)
+		vp->waiting.enabled |= 1ULL << vring;
+	else if (vp != NULL && vp->waiting.vid == vid && vring < 2 * ZCNET_QUEUES_MAX)
+		vp->waiting.enabled &= ~(1ULL << vring);
 	zc_control_unlock();
 	return ret;
 }

@@ -64,7 +64,7 @@ free_frames(void *arg)
 				(void)*rte_pktmbuf_mtod(seg, volatile uint8_t *);
 			__atomic_store_n(&freed[h->seq[i % QUEUE]], 1, __ATOMIC_RELAXED);
 			rte_pktmbuf_free(m);
-			/* The marks alone tell the owner: we release nothing else before the end. */
+			/* The marks alone tell the owner: nothing else is released yet. */
 			if (i % 5 == 0)
 				sched_yield();
 		}

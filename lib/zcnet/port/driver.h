@@ -29,8 +29,6 @@ struct zc_driver {
 	bool tx_attach;   /* may send from guest memory */
 	/* takes receive buffers first-in first-out and writes one frame into one buffer */
 	bool rx_arm;
-	/* rte_eth_dev_tx_queue_stop() gives the buffers back; else the port is stopped */
-	bool queue_stop;
 	bool dma;         /* the NIC reads and writes memory itself: an IOMMU is needed */
 	bool second_ring; /* rx: as many buffers again that frames don't go to, taken at start */
 	enum zc_tx_done tx_done;

@@ -122,54 +122,66 @@ zc_vhost_set_source(struct zcnet_port *port, uint16_t queue, struct zcnet_port *
 	zc_vhost_bind_sources(vhost_port(port));
 }
 
+/* Lock for a change of a setting; end_setting() puts it in force. */
 static int
-set_guard(const struct zcnet_port *port, const char *what)
+begin_setting(const struct zcnet_port *port, const char *what)
 {
 	if (port->type != ZCNET_PORT_VHOST)
 		return zc_fail(ENOTSUP, "port %s: %s is a setting of vhost ports", port->name,
 				what);
+	zc_control_lock();
+	return 0;
+}
+
+static void
+end_setting(struct zcnet_port *port)
+{
+	apply_limits(vhost_port(port));
+	zc_control_unlock();
+}
+
+static int
+check_header_bytes(const char *name, uint16_t bytes)
+{
+	if (bytes > HEADER_BYTES_MAX)
+		return zc_fail(EINVAL, "port %s: header-bytes %u, 0 to %u are possible", name,
+				bytes, HEADER_BYTES_MAX);
 	return 0;
 }
 
 ZC_EXPORT int
 zcnet_port_set_threshold(struct zcnet_port *port, uint32_t bytes)
 {
-	int ret = set_guard(port, "threshold");
+	int ret = begin_setting(port, "threshold");
 
 	if (ret < 0)
 		return ret;
-	zc_control_lock();
 	vhost_port(port)->conf.threshold = bytes;
-	apply_limits(vhost_port(port));
-	zc_control_unlock();
+	end_setting(port);
 	return 0;
 }
 
 ZC_EXPORT int
 zcnet_port_set_header_bytes(struct zcnet_port *port, uint16_t bytes)
 {
-	int ret = set_guard(port, "header-bytes");
+	int ret = begin_setting(port, "header-bytes");
 
 	if (ret < 0)
 		return ret;
-	if (bytes > HEADER_BYTES_MAX)
-		return zc_fail(EINVAL, "port %s: header-bytes %u, 0 to %u are possible", port->name,
-				bytes, HEADER_BYTES_MAX);
-	zc_control_lock();
-	vhost_port(port)->conf.header_bytes = bytes;
-	apply_limits(vhost_port(port));
-	zc_control_unlock();
-	return 0;
+	ret = check_header_bytes(port->name, bytes);
+	if (ret == 0)
+		vhost_port(port)->conf.header_bytes = bytes;
+	end_setting(port);
+	return ret;
 }
 
 ZC_EXPORT int
 zcnet_port_set_zerocopy(struct zcnet_port *port, bool on)
 {
-	int ret = set_guard(port, "zerocopy at run time");
+	int ret = begin_setting(port, "zerocopy at run time");
 
 	if (ret < 0)
 		return ret;
-	zc_control_lock();
 	port->zerocopy = on;
 	apply_limits(vhost_port(port));
 	zc_vhost_bind_sources(vhost_port(port));
@@ -180,14 +192,12 @@ zcnet_port_set_zerocopy(struct zcnet_port *port, bool on)
 ZC_EXPORT int
 zcnet_port_set_rx_full(struct zcnet_port *port, enum zcnet_rx_full rx_full)
 {
-	int ret = set_guard(port, "rx-full");
+	int ret = begin_setting(port, "rx-full");
 
 	if (ret < 0)
 		return ret;
-	zc_control_lock();
 	vhost_port(port)->conf.rx_full = rx_full;
-	apply_limits(vhost_port(port));
-	zc_control_unlock();
+	end_setting(port);
 	return 0;
 }
 
@@ -421,9 +431,9 @@ check(const struct zcnet_vhost_conf *conf)
 	if (conf->path == NULL || conf->path[0] == '\0' || strlen(conf->path) >= ZCNET_PATH_MAX)
 		return zc_fail(EINVAL, "port %s: a socket path of 1 to %d bytes is needed",
 				conf->name, ZCNET_PATH_MAX - 1);
-	if (conf->header_bytes > HEADER_BYTES_MAX)
-		return zc_fail(EINVAL, "port %s: header-bytes %u, 0 to %u are possible", conf->name,
-				conf->header_bytes, HEADER_BYTES_MAX);
+	ret = check_header_bytes(conf->name, conf->header_bytes);
+	if (ret < 0)
+		return ret;
 	if (conf->out_max < 1 || conf->out_max > ZC_TX_SLOTS)
 		return zc_fail(EINVAL, "port %s: out-max %u, 1 to %u are possible", conf->name,
 				conf->out_max, ZC_TX_SLOTS);

@@ -13,6 +13,9 @@
 
 #include "port.h"
 
+/** How long a NIC that was stopped may take to give everything back. */
+#define AFTER_RELEASE_MS 100
+
 /** A queue pair. Names are the guest's: tx is what it sends. */
 struct vhost_queue {
 	/* control writes, owner reads */

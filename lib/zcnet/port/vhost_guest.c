@@ -28,7 +28,6 @@
 #include "vhost.h"
 
 #define DRAIN_MS 500
-#define AFTER_RELEASE_MS 100
 #define REQUEST_SET_MEM_TABLE 5 /* vhost-user protocol */
 
 /* What is fully served; everything else that librte_vhost would offer is masked. */

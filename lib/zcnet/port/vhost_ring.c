@@ -22,9 +22,6 @@
 #include "../core/quiesce.h"
 #include "vhost.h"
 
-/* How long a NIC that was stopped may take to give everything back. */
-#define AFTER_RELEASE_MS 100
-
 /*
  * Our address of what librte_vhost has at @ptr: its mapping goes away with the next memory
  * table, ours doesn't.

@@ -10,8 +10,8 @@ PKGS_build="gcc libc6-dev meson ninja-build pkgconf libdpdk-dev libnuma-dev libc
 # the demo: testpmd (dpdk-dev), a guest with an initramfs of busybox, kernel modules, iperf3
 PKGS_run="dpdk dpdk-dev qemu-system-x86 iperf3 iproute2 busybox-static cpio kmod
 	procps python3 xz-utils"
-# clang builds and fuzzers, lint, Debian 13 beside this system
-PKGS_test="clang clang-format libclang-rt-dev shellcheck debootstrap git"
+# clang builds and fuzzers, lint, Debian 13 beside this system, counting instructions
+PKGS_test="clang clang-format libclang-rt-dev shellcheck debootstrap git valgrind"
 # the peer to compare with
 PKGS_bench="openvswitch-switch-dpdk"
 

@@ -90,21 +90,21 @@ ethdev_reap(struct zcnet_port *port, uint16_t queue)
 {
 	struct ethdev_port *ep = ethdev_port(port);
 	struct ethdev_queue *q = &ep->queue[queue];
+	bool all = false;
+	uint8_t done;
 
 	if (ep->driver == NULL || __atomic_load_n(&q->state, __ATOMIC_ACQUIRE) != ZC_QUEUE_LIVE)
 		return false;
-	switch (ep->driver->tx_done) {
-	case ZC_DONE_EMPTY:
-		rte_eth_tx_burst(q->port_id, queue, NULL, 0);
-		return false;
-	case ZC_DONE_STATUS:
-		/* The last one given: descriptors are done in order. */
-		return rte_eth_tx_descriptor_status(q->port_id, queue, ep->tx_desc - 1) ==
+	done = ep->driver->tx_done;
+	/* The last one given: descriptors are done in order. */
+	if (done & ZC_DONE_STATUS)
+		all = rte_eth_tx_descriptor_status(q->port_id, queue, ep->tx_desc - 1) ==
 				RTE_ETH_TX_DESC_DONE;
-	case ZC_DONE_IN_BURST:
-		break;
-	}
-	return false;
+	if (done & ZC_DONE_CLEANUP)
+		rte_eth_tx_done_cleanup(q->port_id, queue, 0);
+	if (done & ZC_DONE_EMPTY)
+		rte_eth_tx_burst(q->port_id, queue, NULL, 0);
+	return all;
 }
 
 /* ---- events and link ---- */
@@ -272,6 +272,13 @@ ethdev_destroy(struct zcnet_port *port)
 	free(ep);
 }
 
+/* From guest memory. */
+static bool
+can_send(const struct ethdev_port *ep)
+{
+	return zc_driver_sends(ep->driver) && ep->port.zerocopy && ep->dma_refused == NULL;
+}
+
 static void
 ethdev_info(const struct zcnet_port *port, struct zcnet_port_info *info)
 {
@@ -291,8 +298,7 @@ ethdev_info(const struct zcnet_port *port, struct zcnet_port_info *info)
 		info->link_mbps = link.link_speed;
 	if (!ep->removed && rte_eth_macaddr_get(ep->port_id, &mac) == 0)
 		memcpy(info->mac, mac.addr_bytes, sizeof(info->mac));
-	info->zerocopy_tx = ep->driver != NULL && ep->driver->tx_attach && port->zerocopy &&
-			ep->dma_refused == NULL;
+	info->zerocopy_tx = can_send(ep);
 	info->zerocopy_rx = zc_ethdev_can_arm(ep);
 	if (ep->removed)
 		snprintf(info->note, sizeof(info->note), "the device was removed");
@@ -355,9 +361,8 @@ ethdev_takes(const struct zcnet_port *port, struct zc_port_takes *takes)
 	const struct ethdev_port *ep = ethdev_port(port);
 	uint16_t limit = ep->dev_info.tx_desc_lim.nb_mtu_seg_max;
 
-	takes->attached = ep->driver != NULL && ep->driver->tx_attach && port->zerocopy &&
-			ep->dma_refused == NULL;
-	takes->dma = takes->attached && ep->driver->dma;
+	takes->attached = can_send(ep);
+	takes->dma = (takes->attached || zc_ethdev_can_arm(ep)) && ep->driver->dma;
 	takes->nic = (struct zcnet_port *)(uintptr_t)port;
 	takes->segs_max = ep->driver != NULL ? ep->driver->segs_max : 1;
 	if (limit > 0)

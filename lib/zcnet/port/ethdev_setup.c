@@ -25,8 +25,7 @@
 bool
 zc_ethdev_can_arm(const struct ethdev_port *ep)
 {
-	return ep->driver != NULL && ep->driver->rx_arm && ep->port.zerocopy &&
-			ep->dma_refused == NULL;
+	return zc_driver_arms(ep->driver) && ep->port.zerocopy && ep->dma_refused == NULL;
 }
 
 uint32_t

@@ -64,13 +64,13 @@ vhost_complete(struct zcnet_port *port, uint16_t queue, uint64_t now)
 static enum zc_tx_copy
 copy_of(const struct vhost_port *vp, const struct vhost_queue *q)
 {
-	if (!vp->port.zerocopy || !vp->takes.attached || (vp->takes.dma && !vp->dma_ready))
+	if (!vp->port.zerocopy || !vp->takes.attached || !zc_vhost_is_reachable(vp))
 		return ZC_TX_COPY_OFF;
 	return q->recover ? ZC_TX_COPY_RECOVER : ZC_TX_ATTACH;
 }
 
-static void
-apply_limits(struct vhost_port *vp)
+void
+zc_vhost_apply_limits(struct vhost_port *vp)
 {
 	for (uint16_t i = 0; i < vp->port.nqueues; i++) {
 		struct vhost_queue *q = vp->queue[i];
@@ -99,14 +99,14 @@ void
 zc_vhost_set_takes(struct zcnet_port *port, const struct zc_port_takes *takes)
 {
 	vhost_port(port)->takes = *takes;
-	apply_limits(vhost_port(port));
+	zc_vhost_apply_limits(vhost_port(port));
 }
 
 void
 zc_vhost_set_recover(struct zcnet_port *port, uint16_t queue, bool on)
 {
 	vhost_port(port)->queue[queue]->recover = on;
-	apply_limits(vhost_port(port));
+	zc_vhost_apply_limits(vhost_port(port));
 }
 
 void
@@ -136,7 +136,7 @@ begin_setting(const struct zcnet_port *port, const char *what)
 static void
 end_setting(struct zcnet_port *port)
 {
-	apply_limits(vhost_port(port));
+	zc_vhost_apply_limits(vhost_port(port));
 	zc_control_unlock();
 }
 
@@ -183,7 +183,7 @@ zcnet_port_set_zerocopy(struct zcnet_port *port, bool on)
 	if (ret < 0)
 		return ret;
 	port->zerocopy = on;
-	apply_limits(vhost_port(port));
+	zc_vhost_apply_limits(vhost_port(port));
 	zc_vhost_bind_sources(vhost_port(port));
 	zc_control_unlock();
 	return 0;
@@ -298,7 +298,7 @@ vhost_info(const struct zcnet_port *port, struct zcnet_port_info *info)
 		snprintf(info->note, sizeof(info->note), "not bound");
 	else if (vp->queue[0]->recover)
 		snprintf(info->note, sizeof(info->note), "copies while its NIC recovers");
-	else if (vp->takes.attached && vp->takes.dma && !vp->dma_ready && vp->map != NULL)
+	else if (!zc_vhost_is_reachable(vp) && vp->map != NULL)
 		snprintf(info->note, sizeof(info->note),
 				"copies: its memory isn't mapped for DMA yet, or can't be");
 	else if (!vp->takes.attached)
@@ -373,8 +373,8 @@ look_at_dma(struct vhost_port *vp)
 	if (ready == vp->dma_ready)
 		return;
 	vp->dma_ready = ready;
-	apply_limits(vp);
-	zc_vhost_bind_sources(vp);
+	zc_vhost_apply_limits(vp);
+	zc_vhost_arm_all(vp);
 }
 
 static void
@@ -479,7 +479,7 @@ make_queues(struct vhost_port *vp)
 		if (ret < 0)
 			return ret;
 	}
-	apply_limits(vp);
+	zc_vhost_apply_limits(vp);
 	return 0;
 }
 

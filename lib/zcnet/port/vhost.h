@@ -98,6 +98,16 @@ int zc_vhost_guest_up(struct vhost_port *vp);
 void zc_vhost_guest_down(struct vhost_port *vp);
 /**@}*/
 
+/** Can NICs reach all memory that the guest may give them? */
+static inline bool
+zc_vhost_is_reachable(const struct vhost_port *vp)
+{
+	return !vp->takes.dma || vp->dma_ready;
+}
+
+/** Put settings, what the peer takes, and whether memory can be reached in force. */
+void zc_vhost_apply_limits(struct vhost_port *vp);
+
 /** @name Rings, numbered as vhost-user does: 2i receives, 2i + 1 sends, from the guest's view. */
 /**@{*/
 /** Attach the rings that the front-end enabled; they are held then. */
@@ -136,6 +146,9 @@ void zc_vhost_retire_map(struct vhost_port *vp, struct zc_map *map);
 
 /** Bind constructors of live queues, after the source or the zero-copy setting changed. */
 void zc_vhost_bind_sources(struct vhost_port *vp);
+
+/** Bind constructors that aren't, and let them go on arming, after memory was mapped for DMA. */
+void zc_vhost_arm_all(struct vhost_port *vp);
 
 /** Free maps that nothing points into any more. */
 void zc_vhost_reap_maps(struct vhost_port *vp);

@@ -192,7 +192,9 @@ guest_memory_changed(struct vhost_port *vp)
 	zc_vhost_suspend_all(vp, ZC_QUEUE_HELD);
 	zc_vhost_retire_map(vp, vp->map);
 	vp->map = map;
+	/* What is new may not be mapped for DMA yet: neither sent nor armed until it is. */
 	vp->dma_ready = vp->takes.dma && zc_dma_is_ready(map);
+	zc_vhost_apply_limits(vp);
 	zc_vhost_rings_refresh(vp);
 	zc_vhost_resume_held(vp);
 }

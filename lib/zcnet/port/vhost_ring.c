@@ -190,7 +190,8 @@ resume(struct vhost_port *vp, uint16_t vring)
 	if (*state_of(vp, vring) != ZC_QUEUE_HELD || !is_enabled(vp, vring))
 		return;
 	__atomic_store_n(state_of(vp, vring), ZC_QUEUE_LIVE, __ATOMIC_RELEASE);
-	if (!is_tx(vring) && q->rx.ctor != NULL)
+	/* What is armed already is delivered in place whether more is armed or not. */
+	if (!is_tx(vring) && q->rx.ctor != NULL && zc_vhost_is_reachable(vp))
 		__atomic_store_n(&q->rx.ctor->rx, &q->rx, __ATOMIC_RELEASE);
 }
 
@@ -383,9 +384,9 @@ arm(struct vhost_port *vp, struct vhost_queue *q)
 {
 	struct zc_ctor *ctor = NULL;
 
-	if (q->nic != NULL && vp->port.zerocopy && (!vp->takes.dma || vp->dma_ready))
+	if (q->nic != NULL && vp->port.zerocopy && zc_vhost_is_reachable(vp))
 		ctor = q->nic->ops->ctor(q->nic, q->nic_queue);
-	if (ctor == NULL || ctor->armed > 0)
+	if (ctor == NULL || ctor->armed > 0 || q->rx.ctor != NULL)
 		return;
 	ctor->bound = &q->rx;
 	q->rx.ctor = ctor;
@@ -399,8 +400,8 @@ zc_vhost_disarm_all(struct vhost_port *vp)
 		disarm(vp, vp->queue[i]);
 }
 
-void
-zc_vhost_bind_sources(struct vhost_port *vp)
+static void
+bind_sources(struct vhost_port *vp, bool again)
 {
 	bool up[ZCNET_QUEUES_MAX];
 
@@ -410,7 +411,8 @@ zc_vhost_bind_sources(struct vhost_port *vp)
 			suspend(vp, 2 * i, ZC_QUEUE_HELD);
 	}
 	zc_quiesce_wait();
-	zc_vhost_disarm_all(vp);
+	if (again)
+		zc_vhost_disarm_all(vp);
 	for (uint16_t i = 0; i < vp->port.nqueues; i++) {
 		if (!up[i])
 			continue;
@@ -418,6 +420,18 @@ zc_vhost_bind_sources(struct vhost_port *vp)
 		vp->queue[i]->rx_state = ZC_QUEUE_HELD;
 	}
 	zc_vhost_resume_held(vp);
+}
+
+void
+zc_vhost_bind_sources(struct vhost_port *vp)
+{
+	bind_sources(vp, true);
+}
+
+void
+zc_vhost_arm_all(struct vhost_port *vp)
+{
+	bind_sources(vp, false);
 }
 
 /* ---- faults ---- */

@@ -19,6 +19,9 @@ struct mode {
 	const char *help;
 };
 
+/* Whose memory goes away. */
+enum cut { CUT_NOTHING, CUT_RINGS, CUT_BUFFERS };
+
 struct options {
 	struct frontend_conf fe;
 	const char *mode; /* its name */
@@ -38,6 +41,7 @@ struct options {
 	bool peer_seed_given;
 	uint64_t window; /* of both: frames a queue that may be out and not answered; 0: any */
 	unsigned int moves;
+	enum cut cut; /* flood, sink */
 	bool hold, late;
 	bool by_call;
 };

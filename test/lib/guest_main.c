@@ -7,10 +7,12 @@
  * no connection.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "guest.h"
@@ -40,6 +42,57 @@ check_alive(struct frontend *fe)
 		return 0;
 	complain("the back-end closed the connection");
 	return -EPIPE;
+}
+
+/* ---- memory that goes away ---- */
+
+static bool
+stdin_ended(void)
+{
+	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+	char byte;
+
+	return poll(&p, 1, 0) == 1 && read(STDIN_FILENO, &byte, 1) == 0;
+}
+
+/* Empty the files: all rings lie in the first, buffers in the others. */
+static int
+cut_memory(struct frontend *fe, enum cut cut)
+{
+	unsigned int first = cut == CUT_RINGS ? 0 : 1, end = cut == CUT_RINGS ? 1 : fe->mem.n;
+
+	for (unsigned int i = first; i < end; i++) {
+		if (ftruncate(fe->memfd[i], 0) < 0) {
+			complain("cannot cut region %u: %s", i, strerror(errno));
+			return -errno;
+		}
+	}
+	printf("{\"cut\":%u}\n", end - first);
+	return 0;
+}
+
+/* Without rings there is nothing left to do here but to be there. */
+static void
+stay_without_rings(struct frontend *fe)
+{
+	while (!stop && frontend_alive(fe))
+		clock_nap_us(1000);
+	_exit(0);
+}
+
+/* The back-end has mapped the memory; it is gone when rings are set up in it again. */
+static int
+mode_cut(struct frontend *fe, const struct options *o)
+{
+	int ret = frontend_stop(fe);
+
+	(void)o;
+	if (ret == 0)
+		ret = cut_memory(fe, CUT_RINGS);
+	if (ret < 0)
+		return ret;
+	printf("{\"mode\":\"cut\",\"started\":%d}\n", frontend_start(fe));
+	_exit(0);
 }
 
 /* ---- flood and sink ---- */
@@ -87,7 +140,7 @@ floods_sum(const struct flood *f, unsigned int n)
 }
 
 static int
-floods_run(struct frontend *fe, struct flood *f, uint64_t end_us)
+floods_run(struct frontend *fe, struct flood *f, enum cut cut, uint64_t end_us)
 {
 	uint64_t now, looked_us = 0;
 
@@ -100,6 +153,13 @@ floods_run(struct frontend *fe, struct flood *f, uint64_t end_us)
 		}
 		if (turn % 64 != 0)
 			continue;
+		if (cut != CUT_NOTHING && stdin_ended()) {
+			if (cut_memory(fe, cut) < 0)
+				return -errno;
+			if (cut == CUT_RINGS)
+				stay_without_rings(fe);
+			cut = CUT_NOTHING;
+		}
 		now = clock_us();
 		if (now >= end_us)
 			break;
@@ -145,7 +205,7 @@ mode_flood(struct frontend *fe, const struct options *o)
 		free(f);
 		return ret;
 	}
-	ret = floods_run(fe, f, start + (uint64_t)(o->seconds * SECOND_US));
+	ret = floods_run(fe, f, o->cut, start + (uint64_t)(o->seconds * SECOND_US));
 	sum = floods_sum(f, fe->conf.pairs);
 	floods_print(o, &sum, (double)(clock_us() - start) / SECOND_US);
 	for (unsigned int i = 0; i < fe->conf.pairs; i++) {
@@ -321,6 +381,7 @@ const struct mode modes[] = {
 	{ "verify", mode_frames, "receive and check what another guest's random mode sends" },
 	{ "both", mode_frames, "random, and verify what comes back or another's both sends" },
 	{ "burst", mode_burst, "send --count frames, then wait for their buffers" },
+	{ "cut", mode_cut, "stop, empty the file that the rings lie in, and start again" },
 	{ "idle", mode_idle, "post receive buffers and discard, until SIGTERM or --seconds" },
 	{ 0 },
 };

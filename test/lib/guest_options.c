@@ -75,6 +75,7 @@ static const struct {
 	{ "walk", true, "flood, sink: MiB of memory to walk through, out of cache" },
 	{ "batch", true, "flood, sink: chains to wait for (32)" },
 	{ "exact", false, "sink: read every header, count frames and bytes" },
+	{ "cut", true, "flood, sink: when stdin ends, empty the file of 'rings' or 'buffers'" },
 	{ "repeat", true, "burst: so many times (1)" },
 	{ "call", false, "burst: wait for the call instead of polling" },
 	{ "help", false, "this" },
@@ -172,6 +173,18 @@ set_layout(struct options *o, const char *name)
 }
 
 static int
+set_cut(struct options *o, const char *what)
+{
+	o->cut = strcmp(what, "rings") == 0          ? CUT_RINGS :
+			strcmp(what, "buffers") == 0 ? CUT_BUFFERS :
+						       CUT_NOTHING;
+	if (o->cut != CUT_NOTHING)
+		return 0;
+	complain("--cut %s: give rings or buffers", what);
+	return -EINVAL;
+}
+
+static int
 set_mac(const char *name, const char *text, struct frame_mac *mac)
 {
 	int ret = frame_mac_parse(text, mac);
@@ -257,6 +270,8 @@ set_option(struct options *o, const char *name, char *arg)
 		return set_mac(name, arg, &o->plan.dst);
 	else if (strcmp(name, "src") == 0)
 		return set_mac(name, arg, &o->plan.src);
+	else if (strcmp(name, "cut") == 0)
+		return set_cut(o, arg);
 	else if (strcmp(name, "features") == 0)
 		return set_features(o, arg);
 	else if (strcmp(name, "layout") == 0)
@@ -285,6 +300,10 @@ options_check(struct options *o, int argc, char **argv)
 	o->run = m->run;
 	if (o->moves > 0 && (o->fe.regions != 2 || strcmp(o->mode, "both") != 0)) {
 		complain("--moves is for both, with --regions 2");
+		return -EINVAL;
+	}
+	if (o->cut != CUT_NOTHING && o->fe.regions == 1) {
+		complain("--cut needs 2 regions or more");
 		return -EINVAL;
 	}
 	if (o->seconds == 0 && (strcmp(o->mode, "flood") == 0 || strcmp(o->mode, "sink") == 0))

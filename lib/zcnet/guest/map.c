@@ -111,3 +111,12 @@ zc_map_put(struct zc_map *map)
 		zc_mapping_put(map->region[i].mapping);
 	free(map);
 }
+
+bool
+zc_map_is_lost(const struct zc_map *map)
+{
+	for (unsigned int i = 0; i < map->nregions; i++)
+		if (zc_mapping_is_lost(map->region[i].mapping))
+			return true;
+	return false;
+}

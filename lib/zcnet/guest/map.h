@@ -65,6 +65,9 @@ struct zc_map *zc_map_create_plain(const struct zc_region *region, unsigned int 
 struct zc_map *zc_map_get(struct zc_map *map);
 void zc_map_put(struct zc_map *map);
 
+/** True once memory of it has gone away, and zeros are in its place: see lost.h. Any thread. */
+bool zc_map_is_lost(const struct zc_map *map);
+
 /** The region that holds @p gpa, or NULL. */
 static inline const struct zc_region *
 zc_map_region(const struct zc_map *map, uint64_t gpa)

@@ -12,11 +12,13 @@
 
 #include "../core/error.h"
 #include "dma.h"
+#include "lost.h"
 
 struct zc_mapping {
 	unsigned int refcnt;
 	void *base; /* of the file, from its beginning */
 	size_t len;
+	struct zc_range *range; /* watched: the file may shrink */
 	dev_t dev;
 	ino_t ino;
 	uint64_t offset; /* of the region */
@@ -81,6 +83,13 @@ zc_mapping_create(const struct zc_region_desc *desc)
 	}
 	/* A core dump of the switch must not carry guests' memory (DPDK 338ad77c9e). */
 	madvise(mapping->base, mapping->len, MADV_DONTDUMP);
+	mapping->range = zc_lost_watch(mapping->base, mapping->len);
+	if (mapping->range == NULL) {
+		munmap(mapping->base, mapping->len);
+		free(mapping);
+		rte_errno = ENOMEM;
+		return NULL;
+	}
 	mapping->iova = zc_dma_range_take(mapping->size);
 	return mapping;
 }
@@ -114,6 +123,7 @@ zc_mapping_put(struct zc_mapping *mapping)
 					mapping->size) < 0)
 		ZC_LOG(ERR, "guest memory: DMA unmapping of %#jx bytes at %#jx failed",
 				(uintmax_t)mapping->size, (uintmax_t)mapping->iova);
+	zc_lost_unwatch(mapping->range);
 	munmap(mapping->base, mapping->len);
 	zc_dma_range_give(mapping->iova, mapping->size);
 	free(mapping);
@@ -156,4 +166,10 @@ bool
 zc_mapping_has_dma(const struct zc_mapping *mapping)
 {
 	return mapping != NULL && __atomic_load_n(&mapping->has_dma, __ATOMIC_ACQUIRE);
+}
+
+bool
+zc_mapping_is_lost(const struct zc_mapping *mapping)
+{
+	return mapping != NULL && zc_lost_is(mapping->range);
 }

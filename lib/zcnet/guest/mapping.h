@@ -29,4 +29,7 @@ int zc_mapping_map_dma(struct zc_mapping *mapping);
 /** Can NICs reach it? Any thread. NULL, memory of somebody else: no */
 bool zc_mapping_has_dma(const struct zc_mapping *mapping);
 
+/** Has the file behind it shrunk, or lost pages? Any thread. NULL: no */
+bool zc_mapping_is_lost(const struct zc_mapping *mapping);
+
 #endif

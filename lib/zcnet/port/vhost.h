@@ -96,6 +96,9 @@ void zc_vhost_unregister(struct vhost_port *vp);
 /**@{*/
 int zc_vhost_guest_up(struct vhost_port *vp);
 void zc_vhost_guest_down(struct vhost_port *vp);
+
+/** Let go of a guest whose memory has gone away. */
+void zc_vhost_look_at_memory(struct vhost_port *vp);
 /**@}*/
 
 /** Can NICs reach all memory that the guest may give them? */

@@ -25,6 +25,7 @@
 #include "../core/error.h"
 #include "../core/quiesce.h"
 #include "../guest/dma.h"
+#include "../guest/lost.h"
 #include "vhost.h"
 
 #define DRAIN_MS 500
@@ -176,6 +177,18 @@ zc_vhost_guest_down(struct vhost_port *vp)
 	zc_control_changed();
 }
 
+void
+zc_vhost_look_at_memory(struct vhost_port *vp)
+{
+	if (vp->map == NULL || !zc_map_is_lost(vp->map))
+		return;
+	ZC_LOG(WARNING,
+			"port %s: the guest's memory vanished: its file shrank, or no hugepage was "
+			"left for it: no guest until it starts its device again",
+			vp->port.name);
+	zc_vhost_guest_down(vp);
+}
+
 /*
  * The front-end sent a new memory table while the device runs; librte_vhost has unmapped the old
  * one already.
@@ -221,6 +234,8 @@ before_message(int vid, void *msg)
 {
 	struct vhost_port *vp;
 
+	/* What comes now may read rings through librte_vhost's own mapping. */
+	zc_lost_guard_thread();
 	if (!is_mem_table(msg))
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 	zc_control_lock();
@@ -271,7 +286,6 @@ device_up(struct vhost_port *vp)
 {
 	int ret;
 
-	rte_vhost_extern_callback_register(vp->vid, &extern_ops, NULL);
 	vp->running = true;
 	learn_memory(vp);
 	ret = vp->port.started ? zc_vhost_guest_up(vp) : 0;
@@ -318,6 +332,8 @@ new_connection(int vid)
 	} else {
 		vp->waiting = (struct vhost_waiting){ .vid = vid };
 	}
+	if (ret == 0)
+		rte_vhost_extern_callback_register(vid, &extern_ops, NULL);
 	zc_control_unlock();
 	return ret;
 }

@@ -6,6 +6,7 @@
 #include "../core/error.h"
 #include "../core/export.h"
 #include "../core/quiesce.h"
+#include "../guest/lost.h"
 #include "../port/host_pool.h"
 #include "worker.h"
 
@@ -21,14 +22,23 @@ zcnet_init(void)
 	ret = zc_quiesce_init();
 	if (ret < 0)
 		return zc_fail(-ret, "out of memory");
-	ret = zc_housekeeping_start();
+	ret = zc_lost_init();
 	if (ret < 0) {
-		zc_quiesce_fini();
-		return ret;
+		zc_fail(-ret, "SIGBUS: %s", rte_strerror(-ret));
+		goto quiesce_fini;
 	}
+	ret = zc_housekeeping_start();
+	if (ret < 0)
+		goto lost_fini;
 	zc_control_on_change(zc_place);
 	ready = true;
 	return 0;
+
+lost_fini:
+	zc_lost_fini();
+quiesce_fini:
+	zc_quiesce_fini();
+	return ret;
 }
 
 ZC_EXPORT void
@@ -44,6 +54,7 @@ zcnet_fini(void)
 	zc_housekeeping_stop();
 	zc_control_on_change(NULL);
 	zc_host_pool_fini();
+	zc_lost_fini();
 	zc_quiesce_fini();
 	ready = false;
 }

@@ -17,11 +17,14 @@ _complaints = []
 
 
 def files(*endings):
-    """Paths, relative to ROOT, of our own files; with endings, only of those kinds."""
+    """Paths, relative to ROOT, of our own files; with endings, only of those kinds.
+
+    Inputs that a fuzzer made are nobody's writing.
+    """
     found = [f for f in os.listdir(ROOT) if os.path.isfile(os.path.join(ROOT, f))]
     for top in TOP:
         for folder, dirs, names in os.walk(os.path.join(ROOT, top)):
-            dirs[:] = [d for d in dirs if d != '__pycache__']
+            dirs[:] = [d for d in dirs if d not in ('__pycache__', 'corpus')]
             found += [os.path.relpath(os.path.join(folder, n), ROOT) for n in names]
     return sorted(f for f in found if not endings or f.endswith(endings))
 
@@ -32,7 +35,7 @@ def sources(*tops):
 
 
 def read(path):
-    """The text of a file; '' when it is not text, such as a captured fuzz input."""
+    """The text of a file; '' when it is not text."""
     with open(os.path.join(ROOT, path), 'rb') as f:
         data = f.read()
     try:

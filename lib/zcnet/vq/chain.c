@@ -40,16 +40,17 @@ read_once(const uint8_t *hva)
 static inline int
 read_desc(struct zc_vq *vq, const struct table *table, uint32_t index, struct vring_desc *desc)
 {
-	const uint8_t *hva = table->hva + index * sizeof(*desc);
+	const uint8_t *hva;
 	uint64_t iova;
 
 	if (unlikely(index >= table->count))
 		return -EINVAL;
-	if (unlikely(table->hva == NULL)) {
+	if (likely(table->hva != NULL))
+		hva = table->hva + index * sizeof(*desc);
+	else
 		hva = zc_vq_translate(vq, table->gpa + index * sizeof(*desc), sizeof(*desc), &iova);
-		if (hva == NULL)
-			return -EINVAL;
-	}
+	if (unlikely(hva == NULL))
+		return -EINVAL;
 	*desc = read_once(hva);
 	return 0;
 }

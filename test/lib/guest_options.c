@@ -308,6 +308,8 @@ options_check(struct options *o, int argc, char **argv)
 	}
 	if (o->seconds == 0 && (strcmp(o->mode, "flood") == 0 || strcmp(o->mode, "sink") == 0))
 		o->seconds = 5;
+	if (o->timeout_ms > o->fe.timeout_ms)
+		o->fe.timeout_ms = o->timeout_ms;
 	o->fe.cross = o->fe.regions >= 3;
 	if (!o->fe.cross)
 		o->may &= ~(unsigned int)LAYOUT_MAY_CROSS;

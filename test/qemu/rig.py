@@ -33,10 +33,15 @@ OUTSIDE_IP = "10.77.0.1"
 GUEST_IP = "10.77.0.2"
 TAP_MAC = "52:54:00:77:00:01"
 QEMU = "qemu-system-x86_64"
+BOOT_SECONDS = 60       # 15 on a quiet machine
 
 
 class Fail(Exception):
     """What was expected did not happen."""
+
+
+class Late(Fail):
+    """It did not happen in time."""
 
 
 class Skip(Exception):
@@ -408,6 +413,8 @@ def make_switch(rig, **options):
 class Vm:
     """A virtual machine in QEMU that runs the small Linux, with its agent to run commands."""
 
+    qemu = [QEMU]       # the program, and what it always needs
+
     def __init__(self, rig, image, name, cpus=1, memory_mb=256):
         self.rig = rig
         self.image = image
@@ -426,7 +433,7 @@ class Vm:
         return ""
 
     def argv(self):
-        return [QEMU, "-nodefaults", "-no-user-config", "-display", "none",
+        return [*self.qemu, "-nodefaults", "-no-user-config", "-display", "none",
                 "-accel", os.environ.get("ZC_ACCEL", "tcg,thread=multi"), "-cpu", "max",
                 "-smp", str(self.cpus), "-m", str(self.memory_mb),
                 "-object", f"memory-backend-memfd,id=mem,size={self.memory_mb}M,share=on",
@@ -450,7 +457,12 @@ class Vm:
         self.qmp("qmp_capabilities")
         self.agent = self._connect("agent")
         threading.Thread(target=self._read_agent, daemon=True).start()
-        self.wait_up()
+        try:
+            self.wait_up(BOOT_SECONDS)
+        except Late:
+            # once in some hundred times an emulated machine hangs while it boots
+            print(f"{self.name} did not boot within {BOOT_SECONDS} s: once more", flush=True)
+            self.reset()
 
     def wait_up(self, timeout=150):
         """Until the agent says that the guest has booted."""
@@ -483,7 +495,7 @@ class Vm:
             try:
                 words = self.lines.get(timeout=max(0.01, end_time - time.monotonic()))
             except queue.Empty:
-                raise Fail(f"the guest didn't answer within {timeout} s") from None
+                raise Late(f"the guest didn't answer within {timeout} s") from None
             if words is None:
                 raise Fail(f"QEMU ended with status {self.child.wait()}")
             if words[0] == ident and len(words) > 1:

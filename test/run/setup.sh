@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=sh
 #
-# What the machine has to have: Debian packages, hugepages, DPDK's driver headers. Sourced by
-# ./dev, which sets ROOT and CACHE. Each step looks first and does only what is missing, so that
-# a second run costs a few milliseconds; a step that cannot be done says so and why.
+# What the machine has to have: Debian packages, hugepages, DPDK's driver headers, a QEMU with
+# igb. Sourced by ./dev, which sets ROOT and CACHE. Each step looks first and does only what is
+# missing, so that a second run costs a few milliseconds; a step that cannot be done says so and
+# why.
 
 # compile zcnet, and its unit tests
 PKGS_build="gcc libc6-dev meson ninja-build pkgconf libdpdk-dev libnuma-dev libcmocka-dev"
@@ -171,26 +172,64 @@ setup_driver_headers() {
 	ln -sfn "dpdk-$version" "$CACHE/dpdk-src"
 }
 
+# own_apt DIR ARGUMENT...: apt-get with the sources, lists and archives of DIR alone.
+own_apt() {
+	own=$1
+	shift
+	mkdir -p "$own/lists/partial"
+	apt-get -q -o Dir::Etc::SourceList="$own/sources.list" -o Dir::Etc::SourceParts=- \
+		-o Dir::State::Lists="$own/lists" -o Dir::Cache="$own" \
+		-o Acquire::Languages=none -o APT::Sandbox::User=root "$@"
+}
+
 # fetch_driver_headers VERSION DEST
 fetch_driver_headers() {
 	mkdir -p "$CACHE" || return 1
 	tmp=$(mktemp -d "$CACHE/apt.XXXXXX") || return 1
-	mkdir -p "$tmp/lists/partial" "$tmp/tree"
+	mkdir "$tmp/tree"
 	# shellcheck disable=SC2016 # the fields are apt's
 	apt-get indextargets --format 'deb-src $(REPO_URI) $(RELEASE) $(COMPONENT)' \
 		'Created-By: Packages' 'Origin: Debian' | sort -u >"$tmp/sources.list"
 	(
-		source=dpdk=$1
-		set -- -q -o Dir::Etc::SourceList="$tmp/sources.list" -o Dir::Etc::SourceParts=- \
-			-o Dir::State::Lists="$tmp/lists" -o Dir::Cache="$tmp" \
-			-o Acquire::Languages=none -o APT::Sandbox::User=root
 		cd "$tmp"
-		apt-get "$@" update --error-on=any &&
-			apt-get "$@" source --download-only "$source" &&
+		own_apt "$tmp" update --error-on=any &&
+			own_apt "$tmp" source --download-only "dpdk=$1" &&
 			tar -xJf dpdk_*.orig.tar.xz -C tree --strip-components=1 \
 				--exclude=examples --wildcards \
 				'*/lib/*.h' '*/drivers/bus/*.h' '*/drivers/mempool/*.h'
 	) >"$CACHE/apt.log" 2>&1 </dev/null && mv "$tmp/tree" "$2"
+	status=$?
+	rm -rf "$tmp"
+	return $status
+}
+
+# A QEMU with an emulated igb, for test/nicvm: Debian 12's has none, its backports have one. It
+# lives beside the system's own, and uses its libraries.
+setup_igb_qemu() {
+	dest=$CACHE/igb-qemu
+	[ ! -e "$dest" ] || return 0
+	! qemu-system-x86_64 -device igb,help 2>/dev/null | grep -q '^igb options' || return 0
+	say "fetching a QEMU with igb"
+	fetch_igb_qemu "$dest" || say "no QEMU with igb: $(tail -n 1 "$CACHE/igb-qemu.log")"
+}
+
+# fetch_igb_qemu DEST
+fetch_igb_qemu() {
+	mkdir -p "$CACHE" || return 1
+	tmp=$(mktemp -d "$CACHE/apt.XXXXXX") || return 1
+	mkdir "$tmp/tree"
+	echo "deb ${ZC_MIRROR:-http://deb.debian.org/debian} bookworm-backports main" \
+		>"$tmp/sources.list"
+	(
+		cd "$tmp"
+		own_apt "$tmp" update --error-on=any &&
+			own_apt "$tmp" download qemu-system-x86 qemu-system-common \
+				qemu-system-data || exit
+		for deb in *.deb; do
+			dpkg -x "$deb" tree || exit
+		done
+		tree/usr/bin/qemu-system-x86_64 --version
+	) >"$CACHE/igb-qemu.log" 2>&1 </dev/null && mv "$tmp/tree" "$1"
 	status=$?
 	rm -rf "$tmp"
 	return $status
@@ -202,6 +241,9 @@ setup() {
 	setup_packages "$@"
 	setup_hugepages
 	setup_driver_headers
+	case " $* " in
+	*" test "*) setup_igb_qemu ;;
+	esac
 	say "done"
 }
 
@@ -217,4 +259,7 @@ need() {
 	esac
 	# One try is enough; './dev setup' tries again.
 	[ -e "$CACHE/apt.log" ] || setup_driver_headers
+	case " $* " in
+	*" test "*) [ -e "$CACHE/igb-qemu.log" ] || setup_igb_qemu ;;
+	esac
 }

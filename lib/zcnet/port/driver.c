@@ -93,17 +93,19 @@ static const struct zc_driver drivers[] = {
 			.grain = ZC_GRAIN_POWER },
 	/*
 	 * e1000/igb_rxtx.c: first-in first-out, one mbuf replaced a frame (eth_igb_recv_pkts,
-	 * 805); SRRCTL counts buffers in KB (2404). Each frame reports (599);
-	 * igb_tx_done_cleanup() (1292) walks all of the ring. IGB_TX_MAX_MTU_SEG 255
-	 * (e1000_ethdev.h, 130). Short frames are padded by the NIC (TCTL_PSP, 2615). No queue
-	 * stop: igb_dev_clear_queues() (1843) at port stop. igb_flow.c's ethertype filter
-	 * matches no MAC; VMDq in igb_ethdev.c (1089).
+	 * 805); SRRCTL counts buffers in KB (2404). Each frame reports (599). Never
+	 * igb_tx_done_cleanup() (1292): it makes every descriptor of a frame its own last (1351),
+	 * and eth_igb_xmit_pkts() (479) then waits for ever for one in the middle to be done.
+	 * IGB_TX_MAX_MTU_SEG 255 (e1000_ethdev.h, 130). Short frames are padded by the NIC
+	 * (TCTL_PSP, 2615). No queue stop: igb_dev_clear_queues() (1843) at port stop.
+	 * igb_flow.c's ethertype filter matches no MAC; VMDq in igb_ethdev.c (1089).
 	 */
 	{ .name = "net_e1000_igb",
 			.proven = true,
 			.dma = true,
 			.steer = ZC_STEER_VMDQ,
-			.tx_done = ZC_DONE_CLEANUP,
+			.tx_done = ZC_DONE_STATUS,
+			.tx_rs_thresh = 1,
 			.segs_max = 255,
 			.segs_tso = 255,
 			.grain = ZC_GRAIN_1K },

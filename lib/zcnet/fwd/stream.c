@@ -4,21 +4,24 @@
 
 #include <string.h>
 
-/* Guest buffers don't wait for new traffic to come back: ask the NIC by time. */
-static void
+/*
+ * Guest buffers don't wait for new traffic to come back: ask the NIC by time.
+ * @return true when some are out
+ */
+static bool
 complete(struct zc_stream *stream, uint64_t now, uint64_t reap)
 {
 	const struct zc_port_ops *src = stream->src->ops;
 	const struct zc_port_ops *dst = stream->dst->ops;
 
 	if (src->complete == NULL || src->complete(stream->src, stream->src_queue, now) == 0)
-		return;
+		return false;
 	if (dst->reap == NULL || now - stream->reap_tsc < reap)
-		return;
+		return true;
 	stream->reap_tsc = now;
 	if (dst->reap(stream->dst, stream->dst_queue) && stream->npending == 0)
 		src->all_done(stream->src, stream->src_queue);
-	src->complete(stream->src, stream->src_queue, now);
+	return src->complete(stream->src, stream->src_queue, now) > 0;
 }
 
 uint16_t
@@ -39,7 +42,8 @@ zc_stream_run(struct zc_stream *stream, uint64_t now, uint64_t reap)
 			memmove(stream->pending, stream->pending + sent,
 					(n - sent) * sizeof(stream->pending[0]));
 	}
-	complete(stream, now, reap);
+	if (complete(stream, now, reap) || n > 0)
+		stream->busy_tsc = now;
 	return sent;
 }
 

@@ -23,6 +23,7 @@ struct zc_stream {
 	/* owner; control while no worker has it */
 	uint16_t npending;
 	uint64_t reap_tsc; /* last time the NIC was asked for finished transmits */
+	uint64_t busy_tsc; /* last time that there was a frame, or a guest's buffer out */
 	struct rte_mbuf *pending[ZC_BURST];
 } __rte_cache_aligned;
 

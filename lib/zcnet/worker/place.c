@@ -19,13 +19,13 @@
 static void
 publish(struct zc_stream_list *const *list)
 {
-	const struct zc_stream_list *old[ZC_WORKERS_MAX];
+	struct zc_stream_list *old[ZC_WORKERS_MAX];
 
 	for (unsigned int i = 0; i < zc_nworkers; i++)
 		old[i] = zc_worker_publish(&zc_workers[i], list != NULL ? list[i] : NULL);
 	zc_quiesce_wait();
 	for (unsigned int i = 0; i < zc_nworkers; i++)
-		free((void *)(uintptr_t)old[i]);
+		free(old[i]);
 }
 
 static unsigned int

@@ -19,27 +19,15 @@
 
 /* How often a NIC is asked for finished transmits while buffers are out and nothing is sent. */
 #define REAP_US 100
+/* How long a stream carries nothing before it is polled by time, and how often it is then. */
+#define QUIET_US 1000
+#define WAIT_US 50
 
 struct zc_worker zc_workers[ZC_WORKERS_MAX];
 unsigned int zc_nworkers;
 bool zc_workers_running;
 
-static const struct zc_stream_list empty_list;
-
-/* All streams once. @return frames moved */
-static uint32_t
-turn(struct zc_worker *worker, const struct zc_stream_list *list, uint64_t now)
-{
-	uint32_t frames = 0;
-
-	for (unsigned int i = 0; i < list->n; i++) {
-		uint16_t n = zc_stream_run(list->stream[i], now, worker->reap_cycles);
-
-		frames += n;
-		worker->figures.bursts += n > 0;
-	}
-	return frames;
-}
+static struct zc_stream_list empty_list;
 
 /* The poll loop; returns when told to stop. */
 static int
@@ -47,17 +35,16 @@ worker_main(void *arg)
 {
 	struct zc_worker *worker = arg;
 	uint64_t now = rte_rdtsc(), then;
+	bool moved = false;
 
 	zc_quiesce_online(worker->index);
 	while (!__atomic_load_n(&worker->stop, __ATOMIC_RELAXED)) {
-		uint32_t frames =
-				turn(worker, __atomic_load_n(&worker->list, __ATOMIC_ACQUIRE), now);
-
+		moved = zc_turn(worker, __atomic_load_n(&worker->list, __ATOMIC_ACQUIRE), now,
+				!moved);
 		zc_quiesce_report(worker->index);
 		then = now;
 		now = rte_rdtsc();
-		worker->figures.frames += frames;
-		if (frames > 0)
+		if (moved)
 			worker->figures.busy_cycles += now - then;
 		else
 			worker->figures.idle_cycles += now - then;
@@ -66,10 +53,10 @@ worker_main(void *arg)
 	return 0;
 }
 
-const struct zc_stream_list *
-zc_worker_publish(struct zc_worker *worker, const struct zc_stream_list *list)
+struct zc_stream_list *
+zc_worker_publish(struct zc_worker *worker, struct zc_stream_list *list)
 {
-	const struct zc_stream_list *old = worker->list;
+	struct zc_stream_list *old = worker->list;
 
 	__atomic_store_n(&worker->list, list != NULL ? list : &empty_list, __ATOMIC_RELEASE);
 	return old != &empty_list ? old : NULL;
@@ -91,6 +78,8 @@ find_lcores(void)
 			.index = zc_nworkers,
 			.lcore = lcore,
 			.reap_cycles = rte_get_tsc_hz() / 1000000 * REAP_US,
+			.wait_cycles = rte_get_tsc_hz() / 1000000 * WAIT_US,
+			.quiet_cycles = rte_get_tsc_hz() / 1000000 * QUIET_US,
 		};
 		zc_nworkers++;
 	}

@@ -2,7 +2,7 @@
 /*
  * Workers: one poll loop a lcore over the streams that place.c gave it.
  *
- * The list of streams is published as an immutable object: control stores the new list with
+ * The list of streams is the worker's from its publication on: control stores the new list with
  * release order, waits for every worker to pass between two turns, and frees the old one.
  */
 #ifndef ZC_WORKER_WORKER_H
@@ -16,7 +16,12 @@
 #define ZC_WORKERS_MAX 128
 
 struct zc_stream_list {
+	/* constant once published */
 	unsigned int n;
+	/* worker: the order of streams, those polled in every turn first */
+	unsigned int nbusy;
+	unsigned int next;  /* quiet stream to poll next */
+	uint64_t quiet_tsc; /* quiet streams have had their share of polls up to here */
 	struct zc_stream *stream[];
 };
 
@@ -30,12 +35,14 @@ struct zc_worker_figures {
 
 struct zc_worker {
 	/* control writes, the worker reads */
-	const struct zc_stream_list *list;
+	struct zc_stream_list *list;
 	bool stop;
 	/* constant */
 	unsigned int index;
 	unsigned int lcore;
 	uint64_t reap_cycles;
+	uint64_t wait_cycles;
+	uint64_t quiet_cycles;
 	/* worker */
 	struct zc_worker_figures figures __rte_cache_aligned;
 	/* control */
@@ -47,6 +54,17 @@ extern unsigned int zc_nworkers;
 extern bool zc_workers_running;
 
 /**
+ * Poll once: every busy stream, and of the quiet ones all or those whose time has come (turn.c).
+ *
+ * Runs on: the worker.
+ *
+ * @param now  TSC
+ * @param idle nothing moved in the turn before: there is time for every stream
+ * @return true when a frame moved
+ */
+bool zc_turn(struct zc_worker *worker, struct zc_stream_list *list, uint64_t now, bool idle);
+
+/**
  * Give every stream to a worker. Lock held. Called whenever ports, queues or connections
  * change.
  */
@@ -56,8 +74,7 @@ void zc_place(void);
  * Publish @p list, NULL for none, and free the old one. Waits for nothing; the caller does, and
  * frees what it gets.
  */
-const struct zc_stream_list *zc_worker_publish(struct zc_worker *worker,
-		const struct zc_stream_list *list);
+struct zc_stream_list *zc_worker_publish(struct zc_worker *worker, struct zc_stream_list *list);
 
 /** Start and stop the thread that ticks ports and connections. */
 int zc_housekeeping_start(void);

@@ -53,8 +53,10 @@ app_conn_create(const struct app_conn *conn, char *err, size_t size)
 		.a = zcnet_port_find(conn->a),
 		.b = zcnet_port_find(conn->b),
 		.worker = conn->worker,
+		.vlan = conn->vlan,
 	};
 
+	memcpy(conf.mac, conn->mac, sizeof(conf.mac));
 	if (conf.a == NULL || conf.b == NULL)
 		return app_error(err, size, "there is no port '%s'",
 				conf.a == NULL ? conn->a : conn->b);

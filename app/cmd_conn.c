@@ -3,17 +3,16 @@
 #include "apply.h"
 #include "commands.h"
 
-/* bind NAME PORT PORT [worker INDEX] */
+/* The words are: bind NAME PORT PORT [KEY VALUE]... */
 int
 app_cmd_bind(struct app_shell *shell, const struct app_words *words)
 {
 	const char *name = words->word[1];
-	struct app_pair pairs[] = {
+	struct app_pair pairs[APP_WORDS_MAX / 2] = {
 		{ "a", words->word[2] },
 		{ "b", words->word[3] },
-		{ "worker", words->word[5] },
 	};
-	unsigned int n = words->word[5][0] != '\0' ? 3 : 2;
+	unsigned int n = app_words_count(words) / 2;
 	char why[APP_ERROR_MAX];
 	struct app_conn conn;
 	int ret;
@@ -21,6 +20,8 @@ app_cmd_bind(struct app_shell *shell, const struct app_words *words)
 	ret = app_name_check(name, why, sizeof(why));
 	if (ret < 0)
 		return app_complain(shell, "%s", why);
+	for (unsigned int i = 2; i < n; i++)
+		pairs[i] = (struct app_pair){ words->word[2 * i], words->word[2 * i + 1] };
 	app_conn_init(&conn, name);
 	ret = app_keys_set(APP_CONNECT, &conn, pairs, n, why, sizeof(why));
 	if (ret < 0)

@@ -77,9 +77,16 @@ app_cmd_show_mempool(struct app_shell *shell, const struct app_words *words)
 static void
 add_conn(struct app_columns *c, const struct zcnet_conn_info *info)
 {
+	char mac[18];
+
 	app_cell(c, "%s", info->name);
 	app_cell(c, "%s", zcnet_port_name(info->a));
 	app_cell(c, "%s", zcnet_port_name(info->b));
+	app_cell(c, "%s", app_mac(info->mac, mac));
+	if (info->vlan == 0)
+		app_cell(c, "-");
+	else
+		app_cell(c, "%u", info->vlan);
 	app_cell(c, "%u", info->streams);
 	if (info->worker < 0)
 		app_cell(c, "spread");
@@ -92,8 +99,8 @@ add_conn(struct app_columns *c, const struct zcnet_conn_info *info)
 int
 app_cmd_show_conn(struct app_shell *shell, const struct app_words *words)
 {
-	static const char *const heads[] = { "<connection", "<a", "<b", "streams", "worker",
-		"<state" };
+	static const char *const heads[] = { "<connection", "<a", "<b", "<mac", "vlan", "streams",
+		"worker", "<state" };
 	struct zcnet_conn_info info;
 	struct zcnet_conn *conn;
 	struct app_columns c;

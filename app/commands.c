@@ -51,9 +51,10 @@ const struct app_command app_commands[] = {
 			"Stop moving frames through a port; every guest buffer goes back to "
 			"its guest." },
 
-	{ "bind NAME PORT PORT [worker INDEX]", app_cmd_bind, "connection",
-			"Connect two ports; worker: index of the one that serves all queues, "
-			"spread otherwise." },
+	{ "bind NAME PORT PORT [KEY VALUE]...", app_cmd_bind, "connection",
+			"Connect two ports; mac, vlan: of a guest that shares its NIC with "
+			"others.",
+			APP_CONNECT },
 	{ "unbind CONN", app_cmd_unbind, "connection", "Remove a connection; its ports stay." },
 };
 

@@ -159,6 +159,15 @@ add_port(struct app_config *config, const struct section *s, char *err, size_t s
 	return ret;
 }
 
+/* What shares a NIC is for the library to judge, which knows NICs. */
+static bool
+is_shared(const struct app_conn *conn)
+{
+	static const uint8_t none[sizeof(conn->mac)];
+
+	return memcmp(conn->mac, none, sizeof(none)) != 0;
+}
+
 static int
 check_conn_unique(const struct section *s, const struct app_config *config,
 		const struct app_conn *conn, char *err, size_t size)
@@ -174,6 +183,8 @@ check_conn_unique(const struct section *s, const struct app_config *config,
 		if (strcmp(other->name, conn->name) == 0)
 			return SECTION_ERROR(s, err, size,
 					"there are two connections of this name");
+		if (is_shared(conn) && is_shared(other))
+			continue;
 		twice = strcmp(other->a, conn->a) == 0 || strcmp(other->b, conn->a) == 0 ? "a" :
 				strcmp(other->a, conn->b) == 0 || strcmp(other->b, conn->b) == 0 ?
 											   "b" :

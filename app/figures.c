@@ -78,3 +78,15 @@ app_rx_full_name(enum zcnet_rx_full rx_full)
 {
 	return rx_full == ZCNET_RX_FULL_WAIT ? "wait" : "drop";
 }
+
+const char *
+app_mac(const uint8_t mac[6], char text[static 18])
+{
+	static const uint8_t none[6];
+
+	if (memcmp(mac, none, sizeof(none)) == 0)
+		return "-";
+	snprintf(text, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
+			mac[5]);
+	return text;
+}

@@ -35,4 +35,7 @@ const char *app_dir_name(enum zcnet_dir dir);
 /** "drop", "wait" */
 const char *app_rx_full_name(enum zcnet_rx_full rx_full);
 
+/** "52:54:00:00:00:01", "-" of none */
+const char *app_mac(const uint8_t mac[6], char text[static 18]);
+
 #endif

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <rte_ether.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,11 @@ static const struct app_key connect_keys[] = {
 	{ "worker", APP_KEY_NUMBER, CONN(worker), .max = 127, .preset = "spread",
 			.help = "index of the worker that serves all its queues, in order of "
 				"lcores" },
+	{ "mac", APP_KEY_MAC, CONN(mac), .preset = "none",
+			.help = "address of the guest, on a NIC that it shares with others that "
+				"name theirs" },
+	{ "vlan", APP_KEY_NUMBER, CONN(vlan), .min = 1, .max = 4094, .preset = "any",
+			.help = "with mac: only frames with this VLAN tag are for the guest" },
 	{ 0 },
 };
 
@@ -145,6 +151,9 @@ app_key_values(const struct app_key *key, char *text, size_t size)
 	case APP_KEY_RX_FULL:
 		snprintf(text, size, "drop|wait");
 		break;
+	case APP_KEY_MAC:
+		snprintf(text, size, "an address such as 52:54:00:00:00:01");
+		break;
 	}
 }
 
@@ -210,6 +219,19 @@ set_rx_full(enum zcnet_rx_full *field, const char *value)
 	return *field == ZCNET_RX_FULL_WAIT || strcmp(value, "drop") == 0 ? 0 : -EINVAL;
 }
 
+/* One guest's own: neither nobody's nor that of many. */
+static int
+set_mac(uint8_t *field, const char *value)
+{
+	struct rte_ether_addr address;
+
+	if (rte_ether_unformat_addr(value, &address) < 0 ||
+			!rte_is_valid_assigned_ether_addr(&address))
+		return -EINVAL;
+	memcpy(field, address.addr_bytes, sizeof(address.addr_bytes));
+	return 0;
+}
+
 static int
 set_field(const struct app_key *key, void *field, const char *value)
 {
@@ -226,6 +248,8 @@ set_field(const struct app_key *key, void *field, const char *value)
 		return set_mode(field, value);
 	case APP_KEY_RX_FULL:
 		return set_rx_full(field, value);
+	case APP_KEY_MAC:
+		return set_mac(field, value);
 	default:
 		return set_text(key, field, value);
 	}

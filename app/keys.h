@@ -48,7 +48,9 @@ struct app_conn {
 	char name[ZCNET_NAME_MAX];
 	char a[ZCNET_NAME_MAX];
 	char b[ZCNET_NAME_MAX];
-	int worker; /**< -1: spread over the workers */
+	int worker;     /**< -1: spread over the workers */
+	uint8_t mac[6]; /**< all 0: not given */
+	uint16_t vlan;  /**< 0: any */
 };
 
 enum app_key_kind {
@@ -60,6 +62,7 @@ enum app_key_kind {
 	APP_KEY_GROUP,
 	APP_KEY_MODE,
 	APP_KEY_RX_FULL,
+	APP_KEY_MAC,
 };
 
 struct app_key {

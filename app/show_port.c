@@ -106,11 +106,12 @@ print_vhost(const struct zcnet_port_info *info)
 static void
 print_ethdev(const struct zcnet_port_info *info)
 {
+	char mac[18];
+
 	printf("  device         %s, driver %s, DPDK port %u, NUMA node %d\n", info->device,
 			info->driver, info->port_id, info->socket);
 	printf("  link           %s, %u Mbit/s\n", info->link_up ? "up" : "down", info->link_mbps);
-	printf("  mac            %02x:%02x:%02x:%02x:%02x:%02x\n", info->mac[0], info->mac[1],
-			info->mac[2], info->mac[3], info->mac[4], info->mac[5]);
+	printf("  mac            %s\n", app_mac(info->mac, mac));
 	printf("  mtu            %u bytes\n", info->mtu);
 	printf("  queues         %u, descriptors rx %u, tx %u\n", info->queues, info->rx_desc,
 			info->tx_desc);

@@ -84,8 +84,6 @@ add_ethdev(struct rte_tel_data *d, const struct zcnet_port_info *info)
 {
 	char mac[18];
 
-	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", info->mac[0], info->mac[1],
-			info->mac[2], info->mac[3], info->mac[4], info->mac[5]);
 	rte_tel_data_add_dict_string(d, "device", info->device);
 	rte_tel_data_add_dict_string(d, "driver", info->driver);
 	rte_tel_data_add_dict_int(d, "port_id", info->port_id);
@@ -93,7 +91,7 @@ add_ethdev(struct rte_tel_data *d, const struct zcnet_port_info *info)
 	rte_tel_data_add_dict_int(d, "tx_desc", info->tx_desc);
 	rte_tel_data_add_dict_int(d, "mtu_bytes", info->mtu);
 	app_tel_add_uint(d, "link_mbps", info->link_mbps);
-	rte_tel_data_add_dict_string(d, "mac", mac);
+	rte_tel_data_add_dict_string(d, "mac", app_mac(info->mac, mac));
 	rte_tel_data_add_dict_int(d, "socket", info->socket);
 }
 
@@ -213,6 +211,7 @@ tel_conn_info(const char *params, struct rte_tel_data *d)
 {
 	struct zcnet_conn *conn = params != NULL ? zcnet_conn_find(params) : NULL;
 	struct zcnet_conn_info info;
+	char mac[18];
 
 	if (conn == NULL || zcnet_conn_info_get(conn, &info) < 0)
 		return -ENOENT;
@@ -222,6 +221,8 @@ tel_conn_info(const char *params, struct rte_tel_data *d)
 	rte_tel_data_add_dict_string(d, "b", zcnet_port_name(info.b));
 	rte_tel_data_add_dict_int(d, "streams", info.streams);
 	rte_tel_data_add_dict_int(d, "worker", info.worker);
+	rte_tel_data_add_dict_string(d, "mac", app_mac(info.mac, mac));
+	rte_tel_data_add_dict_int(d, "vlan", info.vlan);
 	return rte_tel_data_add_dict_int(d, "copying", info.copying);
 }
 

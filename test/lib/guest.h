@@ -39,6 +39,7 @@ struct options {
 	unsigned int timeout_ms; /* without progress */
 	uint64_t peer_seed;      /* of both's peer; not given: an echo */
 	bool peer_seed_given;
+	unsigned int peer_queues; /* 0: as many as there are pairs */
 	uint64_t window; /* of both: frames a queue that may be out and not answered; 0: any */
 	unsigned int moves;
 	enum cut cut; /* flood, sink */

@@ -289,7 +289,10 @@ begin(struct traffic *t)
 	t->peer = t->o->plan;
 	if (t->sends && t->o->peer_seed_given)
 		t->peer.seed = t->o->peer_seed;
-	return t->receives ? checker_init(&t->checker, &t->peer, t->fe->conf.pairs, t->o->count) :
+	return t->receives ? checker_init(&t->checker, &t->peer,
+					     t->o->peer_queues > 0 ? t->o->peer_queues :
+								     t->fe->conf.pairs,
+					     t->o->count) :
 			     0;
 }
 

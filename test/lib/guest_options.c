@@ -61,6 +61,8 @@ static const struct {
 	{ "hold", false, "random, both, burst: send nothing before stdin ends" },
 	{ "late", false, "verify, both: post no receive buffer before stdin ends" },
 	{ "peer-seed", true, "both: seed of the peer's frames (one's own, echoed)" },
+	{ "peer-queues", true,
+			"verify, both: queues that the peer sends from (as many as one's own)" },
 	{ "window", true, "both: frames a queue to have out unanswered (64; 0: no limit)" },
 	{ "moves", true, "both: times that all buffers move to new memory; needs --regions 2" },
 	{ "timeout", true, "milliseconds without progress before giving up (5000)" },
@@ -219,6 +221,7 @@ set_number(struct options *o, const char *name, const char *text)
 	TAKE("rate", 1, SECOND_US, o->rate)
 	TAKE("repeat", 1, 1000000, o->repeat)
 	TAKE("window", 0, 1 << 20, o->window)
+	TAKE("peer-queues", 1, 128, o->peer_queues)
 	TAKE("moves", 0, 1000, o->moves)
 	TAKE("timeout", 1, 3600000, o->timeout_ms)
 	TAKE("desc", 1, GQ_PIECES_MAX - 2, o->flood.desc)

@@ -63,6 +63,7 @@ static const struct {
 	{ "max", "longest frame (1514)" },
 	{ "rate", "frames a second (no limit)" },
 	{ "window", "frames out and not answered, when some are expected (64; 0: no limit)" },
+	{ "dst", "destination MAC (02:00:00:00:00:02)" },
 	{ "timeout", "milliseconds without progress before giving up (5000)" },
 	{ "help", "this" },
 };
@@ -115,6 +116,12 @@ set_option(struct wire *w, const char *name, const char *text)
 	TAKE("timeout", 1, 3600000, w->timeout_ms)
 	TAKE("peer-seed", 0, UINT64_MAX, w->peer.seed)
 #undef TAKE
+	if (strcmp(name, "dst") == 0) {
+		ret = frame_mac_parse(text, &w->plan.dst);
+		if (ret < 0)
+			fprintf(stderr, "zcnet-wire: --dst %s: give a MAC address\n", text);
+		return ret;
+	}
 	w->interface = text;
 	return 0;
 }

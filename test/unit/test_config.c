@@ -232,6 +232,17 @@ static const struct {
 	{ VHOST "[connect c]\na = g1\nb = n9\n", " [connect c] b: there is no [port n9]" },
 	{ VHOST "[connect c]\na = g9\nb = g1\n", " [connect c] a: there is no [port g9]" },
 	{ VHOST "[connect c]\na = g1\nb = g1\n", " [connect c] b: 'g1' is a, too" },
+	{ VHOST ETHDEV "[connect c]\na = g1\nb = n1\nmac = 52:54:0:0\n",
+			" [connect c] mac: '52:54:0:0' is not an address such as" },
+	{ VHOST ETHDEV "[connect c]\na = g1\nb = n1\nmac = 01:54:00:00:00:01\n",
+			" [connect c] mac: '01:54:00:00:00:01' is not an address" },
+	{ VHOST ETHDEV "[connect c]\na = g1\nb = n1\nmac = 00:00:00:00:00:00\n",
+			" [connect c] mac: '00:00:00:00:00:00' is not an address" },
+	{ VHOST ETHDEV "[connect c]\na = g1\nb = n1\nvlan = 4095\n",
+			" [connect c] vlan: '4095' is not 1..4094" },
+	{ VHOST ETHDEV "[connect c]\na = g1\nb = n1\n"
+		       "[connect d]\na = g1\nb = n1\nmac = 52:54:00:00:00:01\n",
+			" [connect d] a: 'g1' is bound by connection c already" },
 	{ VHOST ETHDEV "[connect c]\na = g1\nb = n1\nworker = 128\n",
 			" [connect c] worker: '128' is not 0..127" },
 	/* lines that rte_cfgfile would pass over, cut or misread */

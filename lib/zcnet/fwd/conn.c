@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include <rte_cycles.h>
+#include <rte_ether.h>
 #include <rte_malloc.h>
 
 #include "../core/control.h"
@@ -42,6 +43,26 @@ ZC_EXPORT struct zcnet_conn *
 zcnet_conn_next(const struct zcnet_conn *prev)
 {
 	return prev == NULL ? TAILQ_FIRST(&conns) : TAILQ_NEXT(prev, next);
+}
+
+static bool
+is_nic(const struct zcnet_port *port)
+{
+	return port->type == ZCNET_PORT_ETHDEV;
+}
+
+/* The two sides of a connection between a guest and a NIC. */
+
+static struct zcnet_port *
+guest_of(const struct zcnet_conn *conn)
+{
+	return is_nic(conn->a) ? conn->b : conn->a;
+}
+
+static struct zcnet_port *
+nic_of(const struct zcnet_conn *conn)
+{
+	return is_nic(conn->a) ? conn->a : conn->b;
 }
 
 /* ---- streams ---- */
@@ -80,18 +101,13 @@ choose_sources(struct zcnet_port *guest, struct zcnet_port *nic, uint16_t pairs)
 		zc_vhost_set_source(guest, i, armed && i < pairs ? nic : NULL, i);
 }
 
-static bool
-is_nic(const struct zcnet_port *port)
-{
-	return port->type == ZCNET_PORT_ETHDEV;
-}
-
 static void
-choose_takes(struct zcnet_port *src, const struct zcnet_port *dst)
+choose_takes(struct zcnet_port *src, const struct zcnet_port *dst, bool shared)
 {
 	struct zc_port_takes takes;
 
 	dst->ops->takes(dst, &takes);
+	takes.shared = shared;
 	if (!is_nic(src))
 		zc_vhost_set_takes(src, &takes);
 }
@@ -111,8 +127,30 @@ lay_out(struct zcnet_conn *conn, uint16_t na, uint16_t nb)
 		add_stream(conn, conn->b, i, conn->a, i % pairs, i % pairs);
 }
 
-void
-zc_conn_layout(struct zcnet_conn *conn)
+/* What the guest sends leaves by the queue that all share. What it receives comes from there. */
+static void
+lay_out_shared(struct zcnet_conn *conn, uint16_t pairs)
+{
+	flush_streams(conn);
+	conn->na = pairs;
+	conn->nstreams = 0;
+	for (uint16_t i = 0; i < pairs; i++)
+		add_stream(conn, guest_of(conn), i, nic_of(conn), 0, 0);
+}
+
+static void
+layout_shared(struct zcnet_conn *conn)
+{
+	uint16_t pairs = RTE_MAX(guest_of(conn)->ops->queues_used(guest_of(conn)), 1);
+
+	if (pairs != conn->na)
+		lay_out_shared(conn, pairs);
+	choose_takes(guest_of(conn), nic_of(conn), true);
+	zc_share_add(conn->share, &conn->member);
+}
+
+static void
+layout_alone(struct zcnet_conn *conn)
 {
 	uint16_t na = RTE_MAX(conn->a->ops->queues_used(conn->a), 1);
 	uint16_t nb = RTE_MAX(conn->b->ops->queues_used(conn->b), 1);
@@ -120,15 +158,24 @@ zc_conn_layout(struct zcnet_conn *conn)
 
 	if (na != conn->na || nb != conn->nb)
 		lay_out(conn, na, nb);
-	if (conn->flush)
-		flush_streams(conn);
-	conn->flush = false;
-	choose_takes(conn->a, conn->b);
-	choose_takes(conn->b, conn->a);
+	choose_takes(conn->a, conn->b, false);
+	choose_takes(conn->b, conn->a, false);
 	if (!is_nic(conn->a))
 		choose_sources(conn->a, is_nic(conn->b) ? conn->b : NULL, pairs);
 	if (!is_nic(conn->b))
 		choose_sources(conn->b, is_nic(conn->a) ? conn->a : NULL, pairs);
+}
+
+void
+zc_conn_layout(struct zcnet_conn *conn)
+{
+	if (conn->share != NULL)
+		layout_shared(conn);
+	else
+		layout_alone(conn);
+	if (conn->flush)
+		flush_streams(conn);
+	conn->flush = false;
 }
 
 /* ---- stalls ---- */
@@ -211,13 +258,66 @@ tick(struct zcnet_conn *conn, struct zcnet_port *guest, struct zcnet_port *nic, 
 void
 zc_conn_tick(struct zcnet_conn *conn, uint64_t now)
 {
-	if (!is_nic(conn->a) && is_nic(conn->b))
-		tick(conn, conn->a, conn->b, now);
-	else if (is_nic(conn->a) && !is_nic(conn->b))
-		tick(conn, conn->b, conn->a, now);
+	if (is_nic(conn->a) != is_nic(conn->b))
+		tick(conn, guest_of(conn), nic_of(conn), now);
 }
 
 /* ---- life ---- */
+
+static bool
+is_shared(const struct zcnet_conn_conf *conf)
+{
+	return zc_share_mac(conf->mac) != 0;
+}
+
+/* May the port be bound? A NIC that is shared may, by one who shares it. */
+static bool
+is_free(const struct zcnet_port *port, const struct zcnet_conn_conf *conf)
+{
+	const struct zc_share *share = zc_share_find(port);
+
+	return port->bound == NULL || (is_shared(conf) && share != NULL);
+}
+
+static int
+check_address(const struct zcnet_conn_conf *conf, const struct zcnet_port *nic)
+{
+	const struct zc_share *share = zc_share_find(nic);
+	uint64_t mac = zc_share_mac(conf->mac);
+	const struct zcnet_conn *conn;
+
+	TAILQ_FOREACH(conn, &conns, next)
+		if (conn->share != NULL && conn->share == share && conn->member.mac == mac &&
+				(conn->member.vlan == conf->vlan || conn->member.vlan == 0 ||
+						conf->vlan == 0))
+			return zc_fail(EEXIST, "connection %s: connection %s has this address",
+					conf->name, conn->name);
+	return 0;
+}
+
+static int
+check_shared(const struct zcnet_conn_conf *conf)
+{
+	const struct zcnet_port *nic = is_nic(conf->a) ? conf->a : conf->b;
+	const struct zc_share *share = zc_share_find(nic);
+
+	if (!is_shared(conf))
+		return conf->vlan == 0 ?
+				0 :
+				zc_fail(EINVAL, "connection %s: vlan needs mac", conf->name);
+	if (is_nic(conf->a) == is_nic(conf->b))
+		return zc_fail(EINVAL, "connection %s: mac is for a guest and a NIC", conf->name);
+	if (conf->mac[0] & 1)
+		return zc_fail(EINVAL, "connection %s: the address is one of many, not a guest's",
+				conf->name);
+	if (conf->vlan > RTE_ETHER_MAX_VLAN_ID - 1)
+		return zc_fail(EINVAL, "connection %s: vlan %u, 1 to %u are possible", conf->name,
+				conf->vlan, RTE_ETHER_MAX_VLAN_ID - 1);
+	if (share != NULL && share->users == ZC_SHARE_MEMBERS_MAX)
+		return zc_fail(ENOSPC, "connection %s: %u guests share port %s already", conf->name,
+				share->users, nic->name);
+	return check_address(conf, nic);
+}
 
 static int
 check(const struct zcnet_conn_conf *conf)
@@ -230,10 +330,10 @@ check(const struct zcnet_conn_conf *conf)
 				conf->name);
 	if (conf->a == NULL || conf->b == NULL || conf->a == conf->b)
 		return zc_fail(EINVAL, "connection %s: two different ports are needed", conf->name);
-	if (conf->a->bound != NULL || conf->b->bound != NULL)
+	if (!is_free(conf->a, conf) || !is_free(conf->b, conf))
 		return zc_fail(EBUSY, "connection %s: port %s is bound already: unbind it first",
-				conf->name, conf->a->bound != NULL ? conf->a->name : conf->b->name);
-	return 0;
+				conf->name, is_free(conf->a, conf) ? conf->b->name : conf->a->name);
+	return check_shared(conf);
 }
 
 static struct zcnet_conn *
@@ -252,8 +352,20 @@ create(const struct zcnet_conn_conf *conf)
 	conn->a = conf->a;
 	conn->b = conf->b;
 	conn->worker = conf->worker;
-	conn->a->bound = conn;
-	conn->b->bound = conn;
+	if (is_shared(conf)) {
+		conn->share = zc_share_get(nic_of(conn), conf->worker);
+		if (conn->share == NULL) {
+			rte_free(conn);
+			return NULL;
+		}
+		conn->member = (struct zc_member){ .guest = guest_of(conn),
+			.mac = zc_share_mac(conf->mac),
+			.vlan = conf->vlan };
+		guest_of(conn)->bound = conn;
+	} else {
+		conn->a->bound = conn;
+		conn->b->bound = conn;
+	}
 	TAILQ_INSERT_TAIL(&conns, conn, next);
 	zc_control_changed();
 	return conn;
@@ -276,7 +388,8 @@ part(struct zcnet_conn *conn, struct zcnet_port *port)
 {
 	const struct zc_port_takes nothing = { 0 };
 
-	port->bound = NULL;
+	if (port->bound == conn)
+		port->bound = NULL;
 	if (is_nic(port))
 		return;
 	set_recovery(conn, port, false);
@@ -284,6 +397,22 @@ part(struct zcnet_conn *conn, struct zcnet_port *port)
 		port->ops->complete(port, i, rte_rdtsc());
 	choose_sources(port, NULL, 0);
 	zc_vhost_set_takes(port, &nothing);
+}
+
+/* Others send by the NIC that is shared: it is not stopped for nothing. */
+static bool
+is_idle(struct zcnet_port *guest)
+{
+	for (unsigned int i = 0; i < SETTLE_MS; i++) {
+		uint32_t out = 0;
+
+		for (uint16_t q = 0; q < guest->nqueues; q++)
+			out += guest->ops->complete(guest, q, rte_rdtsc());
+		if (out == 0)
+			return true;
+		rte_delay_us_sleep(1000);
+	}
+	return false;
 }
 
 ZC_EXPORT void
@@ -296,14 +425,13 @@ zcnet_conn_destroy(struct zcnet_conn *conn)
 	/* Takes the streams from the workers. */
 	zc_control_changed();
 	flush_streams(conn);
-	if (is_nic(conn->a) != is_nic(conn->b)) {
-		struct zcnet_port *nic = is_nic(conn->a) ? conn->a : conn->b;
-
-		/* What is under way comes back now: nobody will ask the NIC for it any more. */
-		nic->ops->release(nic);
-	}
+	/* What is under way comes back now: nobody will ask the NIC for it any more. */
+	if (is_nic(conn->a) != is_nic(conn->b) && (conn->share == NULL || !is_idle(guest_of(conn))))
+		nic_of(conn)->ops->release(nic_of(conn));
 	part(conn, conn->a);
 	part(conn, conn->b);
+	if (conn->share != NULL)
+		zc_share_put(conn->share);
 	rte_free(conn);
 	zc_control_unlock();
 }
@@ -319,6 +447,10 @@ zcnet_conn_info_get(const struct zcnet_conn *conn, struct zcnet_conn_info *info)
 	info->streams = conn->nstreams;
 	info->worker = conn->worker;
 	info->copying = conn->recovery.on;
+	if (conn->share != NULL) {
+		memcpy(info->mac, &conn->member.mac, sizeof(info->mac));
+		info->vlan = conn->member.vlan;
+	}
 	zc_control_unlock();
 	return 0;
 }

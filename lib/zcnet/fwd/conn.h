@@ -7,6 +7,7 @@
 
 #include <zcnet/conn.h>
 
+#include "share.h"
 #include "stream.h"
 
 /* Both ways between every queue of both sides. */
@@ -24,6 +25,8 @@ struct zcnet_conn {
 	char name[ZCNET_NAME_MAX];
 	struct zcnet_port *a, *b;
 	int worker;
+	struct zc_share *share; /* of the NIC with other guests, NULL: the ports are ours alone */
+	struct zc_member member;
 	struct zc_conn_recovery recovery;
 	bool flush;      /* frames under way are to be dropped at the next layout */
 	uint16_t na, nb; /* queues of a and b that the streams are laid out for */

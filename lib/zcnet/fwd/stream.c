@@ -53,6 +53,7 @@ zc_stream_flush(struct zc_stream *stream)
 	if (stream->npending == 0)
 		return;
 	rte_pktmbuf_free_bulk(stream->pending, stream->npending);
-	stream->src->ops->flushed(stream->src, stream->src_queue, stream->npending);
+	stream->src->ops->dropped(stream->src, stream->src_queue, ZCNET_Q_drop_flushed,
+			stream->npending);
 	stream->npending = 0;
 }

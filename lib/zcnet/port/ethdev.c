@@ -344,9 +344,9 @@ ethdev_source_state(struct zcnet_port *port, uint16_t queue)
 }
 
 static void
-ethdev_flushed(struct zcnet_port *port, uint16_t queue, uint16_t n)
+ethdev_dropped(struct zcnet_port *port, uint16_t queue, enum zcnet_queue_counter why, uint16_t n)
 {
-	ZC_COUNT(&ethdev_port(port)->queue[queue].rx, drop_flushed, n);
+	ethdev_port(port)->queue[queue].rx.value[why] += n;
 }
 
 static uint16_t
@@ -437,7 +437,7 @@ static const struct zc_port_ops ethdev_ops = {
 	.tick = ethdev_tick,
 	.reap = ethdev_reap,
 	.source_state = ethdev_source_state,
-	.flushed = ethdev_flushed,
+	.dropped = ethdev_dropped,
 };
 
 /* ---- creation ---- */

@@ -37,6 +37,7 @@ struct zc_port_takes {
 	bool attached;          /* guest memory */
 	bool dma;               /* it must be mapped for DMA first */
 	struct zcnet_port *nic; /* that can be told to give it back, NULL: none */
+	bool shared;            /* with other guests */
 	uint16_t segs_max;
 	uint32_t frame_max; /* bytes */
 };
@@ -62,13 +63,13 @@ struct zc_port_ops {
 	/** Everything that came from the queue was sent. NULL: nobody waits for it */
 	void (*all_done)(struct zcnet_port *port, uint16_t queue);
 
+	/** Count frames that came from the queue and were freed under way. Also for control. */
+	void (*dropped)(struct zcnet_port *port, uint16_t queue, enum zcnet_queue_counter why,
+			uint16_t n);
 	/** State of the queue as a source; a stream stands still while it is ZC_QUEUE_HELD. */
 	const uint8_t *(*source_state)(struct zcnet_port *port, uint16_t queue);
 
 	/* control, lock held */
-
-	/** Count frames from the queue that were freed under way. No worker has the queue. */
-	void (*flushed)(struct zcnet_port *port, uint16_t queue, uint16_t n);
 
 	int (*start)(struct zcnet_port *port);
 	int (*stop)(struct zcnet_port *port);
@@ -102,7 +103,7 @@ struct zcnet_port {
 	uint16_t nqueues;
 	bool started;
 	bool zerocopy;
-	void *bound;                     /* connection that uses the port, NULL: none */
+	void *bound;                     /* who uses the port: connection, share; NULL: nobody */
 	int8_t worker[ZCNET_QUEUES_MAX]; /* index of the worker that owns a queue, -1: none */
 	TAILQ_ENTRY(zcnet_port) next;
 };

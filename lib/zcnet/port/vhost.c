@@ -84,8 +84,9 @@ zc_vhost_apply_limits(struct vhost_port *vp)
 			.copy = copy_of(vp, q),
 		};
 		q->rx.full = vp->conf.rx_full;
-		q->rx.copy_counter =
-				vp->takes.nic != NULL ? ZCNET_Q_copy_off : ZCNET_Q_copy_foreign;
+		q->rx.copy_counter = vp->takes.shared ? ZCNET_Q_copy_shared :
+				vp->takes.nic != NULL ? ZCNET_Q_copy_off :
+							ZCNET_Q_copy_foreign;
 	}
 }
 
@@ -259,9 +260,9 @@ vhost_source_state(struct zcnet_port *port, uint16_t queue)
 }
 
 static void
-vhost_flushed(struct zcnet_port *port, uint16_t queue, uint16_t n)
+vhost_dropped(struct zcnet_port *port, uint16_t queue, enum zcnet_queue_counter why, uint16_t n)
 {
-	ZC_COUNT(&vhost_port(port)->queue[queue]->tx.counters, drop_flushed, n);
+	vhost_port(port)->queue[queue]->tx.counters.value[why] += n;
 }
 
 static uint16_t
@@ -395,7 +396,7 @@ static const struct zc_port_ops vhost_ops = {
 	.complete = vhost_complete,
 	.all_done = vhost_all_done,
 	.source_state = vhost_source_state,
-	.flushed = vhost_flushed,
+	.dropped = vhost_dropped,
 	.start = vhost_start,
 	.stop = vhost_stop,
 	.destroy = vhost_destroy,

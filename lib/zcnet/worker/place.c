@@ -3,7 +3,8 @@
  * Placement: which worker polls which stream.
  *
  * All streams of a connection's group go to one worker, because they share queues. A group goes
- * to the worker that its connection names, else to the one with the fewest streams. All streams
+ * to the worker that has one of its queues already, as on a NIC that guests share; else to the
+ * one that its connection names, else to the one with the fewest streams. All streams
  * are taken from all workers first; that costs microseconds, and nobody ever sees a queue with
  * two owners.
  */
@@ -39,6 +40,12 @@ least_loaded(struct zc_stream_list *const *list)
 	return best;
 }
 
+static int
+choose(int wanted, struct zc_stream_list *const *list)
+{
+	return wanted >= 0 ? wanted % (int)zc_nworkers : (int)least_loaded(list);
+}
+
 static void
 set_owner(struct zcnet_port *port, uint16_t queue, int worker)
 {
@@ -57,6 +64,24 @@ give(struct zc_stream_list *list, struct zc_stream *stream, unsigned int worker)
 	set_owner(stream->dst, stream->dst_queue, worker);
 }
 
+/* All of a share's streams end in the same queues. They are placed first. */
+static void
+place_share(struct zc_share *share, struct zc_stream_list *const *list)
+{
+	int worker = choose(share->worker, list);
+
+	for (uint16_t i = 0; i < share->nic->nqueues; i++)
+		give(list[worker], &share->stream[i], worker);
+}
+
+static int
+owner_of(const struct zc_stream *stream)
+{
+	int worker = stream->src->worker[stream->src_queue];
+
+	return worker >= 0 ? worker : stream->dst->worker[stream->dst_queue];
+}
+
 static void
 place_conn(struct zcnet_conn *conn, struct zc_stream_list *const *list)
 {
@@ -68,8 +93,9 @@ place_conn(struct zcnet_conn *conn, struct zc_stream_list *const *list)
 		int *worker = &worker_of[conn->stream[i].group];
 
 		if (*worker < 0)
-			*worker = conn->worker >= 0 ? conn->worker % (int)zc_nworkers :
-						      (int)least_loaded(list);
+			*worker = owner_of(&conn->stream[i]);
+		if (*worker < 0)
+			*worker = choose(conn->worker, list);
 		give(list[*worker], &conn->stream[i], *worker);
 	}
 }
@@ -104,6 +130,7 @@ zc_place(void)
 	static bool placing; /* laying streams out may change queues, which calls here again */
 	struct zc_stream_list *list[ZC_WORKERS_MAX];
 	struct zcnet_conn *conn = NULL;
+	struct zc_share *share = NULL;
 	unsigned int streams = 0;
 
 	if (placing)
@@ -111,11 +138,18 @@ zc_place(void)
 	placing = true;
 	publish(NULL);
 	disown_all();
+	while ((share = zc_share_next(share)) != NULL) {
+		zc_share_clear(share);
+		streams += share->nic->nqueues;
+	}
 	while ((conn = zcnet_conn_next(conn)) != NULL) {
 		zc_conn_layout(conn);
 		streams += conn->nstreams;
 	}
 	if (zc_workers_running && make_lists(list, streams)) {
+		while ((share = zc_share_next(share)) != NULL)
+			if (share->nmembers > 0)
+				place_share(share, list);
 		while ((conn = zcnet_conn_next(conn)) != NULL)
 			place_conn(conn, list);
 		publish(list);

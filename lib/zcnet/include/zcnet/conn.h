@@ -3,6 +3,10 @@
  * Connections: a cross-connect binds two ports, every frame of one leaves by the other. Queue i
  * of the one goes to queue i of the other; where one side has fewer queues, i modulo that
  * number.
+ *
+ * Connections that name the guest's address share a NIC: a guest gets the frames for its
+ * address and those for many, and all that it sends leaves by the NIC. Frames between guests of one
+ * NIC go over the wire.
  */
 #ifndef ZCNET_CONN_H
 #define ZCNET_CONN_H
@@ -21,13 +25,15 @@ struct zcnet_conn_conf {
 	struct zcnet_port *a;
 	struct zcnet_port *b;
 	int worker; /**< index of the worker that serves all of it, -1: spread over the workers */
+	uint8_t mac[6]; /**< of the guest, on a NIC that others share; all 0: it is not shared */
+	uint16_t vlan;  /**< with mac: only frames with this tag are the guest's, 0: any frame */
 };
 
 /**
  * Bind two ports that are not bound yet. Frames flow at once when the workers run.
  *
- * @return the connection, or NULL with rte_errno EINVAL, EEXIST (name in use), EBUSY (a port is
- *   bound already)
+ * @return the connection, or NULL with rte_errno EINVAL, EEXIST (name or address in use), EBUSY (a
+ *   port is bound already), ENOSPC (too many share the NIC)
  */
 struct zcnet_conn *zcnet_conn_create(const struct zcnet_conn_conf *conf);
 
@@ -46,6 +52,8 @@ struct zcnet_conn_info {
 	uint16_t streams; /**< one-way queue-to-queue streams at present */
 	int worker;       /**< as configured */
 	bool copying;     /**< zero copy suspended after a stall or while the link is down */
+	uint8_t mac[6];   /**< as configured */
+	uint16_t vlan;    /**< as configured */
 };
 
 int zcnet_conn_info_get(const struct zcnet_conn *conn, struct zcnet_conn_info *info);

@@ -30,6 +30,7 @@ extern "C" {
 	X(copy_segs, "copied: more segments than the NIC takes") \
 	X(copy_bounce, "copied: received on a host buffer") \
 	X(copy_hole, "copied: received in a guest buffer behind a hole") \
+	X(copy_shared, "copied: received on a NIC queue that guests share") \
 	X(copy_foreign, "copied: the frame lay in another port's memory") \
 	X(drop_bad_chain, "dropped: malformed descriptor chain") \
 	X(drop_bad_size, "dropped: shorter than an Ethernet header or longer than the peer takes") \
@@ -38,6 +39,8 @@ extern "C" {
 	X(drop_no_fit, "dropped: larger than the guest's buffers") \
 	X(drop_no_mbuf, "dropped: out of host buffers") \
 	X(drop_flushed, "dropped: under way when a NIC was restarted or a path changed") \
+	X(drop_no_member, "dropped: for none of the guests that share the NIC") \
+	X(drop_not_taken, "dropped: a guest that shares the NIC had no room at once") \
 	X(drop_link_down, "dropped: the link of the peer is down") \
 	X(drop_no_guest, "dropped: no guest, or its driver is not ready") \
 	X(kicks_sent, "notifications sent to the guest") \

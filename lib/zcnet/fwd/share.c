@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Whose frame is it? See share.h. */
+#include "share.h"
+
+#include <errno.h>
+
+#include <rte_ether.h>
+#include <rte_malloc.h>
+
+#include "../core/error.h"
+
+#define MAC_BITS 48
+#define MULTICAST 1u /* of the first byte of an address */
+
+static TAILQ_HEAD(, zc_share) shares = TAILQ_HEAD_INITIALIZER(shares);
+
+/* ---- data path ---- */
+
+uint64_t
+zc_share_mac(const uint8_t *bytes)
+{
+	uint64_t mac = 0;
+
+	memcpy(&mac, bytes, RTE_ETHER_ADDR_LEN);
+	return rte_le_to_cpu_64(mac);
+}
+
+/* VLAN of the outer tag, 0: none. */
+static uint16_t
+vlan_of(const struct rte_mbuf *m)
+{
+	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	const struct rte_vlan_hdr *tag = (const struct rte_vlan_hdr *)(eth + 1);
+
+	if (eth->ether_type != rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN) ||
+			m->data_len < sizeof(*eth) + sizeof(*tag))
+		return 0;
+	return rte_be_to_cpu_16(tag->vlan_tci) & (RTE_ETHER_MAX_VLAN_ID);
+}
+
+/* A bit for each member that the frame is for. */
+static uint64_t
+addressees(const struct zc_share *share, const struct rte_mbuf *m)
+{
+	uint64_t mac, found = 0;
+	uint16_t vlan;
+
+	if (m->data_len < RTE_ETHER_HDR_LEN)
+		return 0;
+	mac = zc_share_mac(rte_pktmbuf_mtod(m, const uint8_t *));
+	vlan = vlan_of(m);
+	for (uint16_t i = 0; i < share->nmembers; i++) {
+		const struct zc_member *member = share->member[i];
+		bool addressed = member->mac == mac || (mac & MULTICAST);
+
+		if (addressed && (member->vlan == 0 || member->vlan == vlan))
+			found |= UINT64_C(1) << i;
+	}
+	return found;
+}
+
+static void
+drop(struct zc_share *share, uint16_t queue, enum zcnet_queue_counter why, struct rte_mbuf **pkts,
+		uint16_t n)
+{
+	if (n == 0)
+		return;
+	rte_pktmbuf_free_bulk(pkts, n);
+	share->nic->ops->dropped(share->nic, queue, why, n);
+}
+
+/* The frames of one member, in order. */
+static void
+give(struct zc_share *share, uint16_t queue, unsigned int member, struct rte_mbuf **pkts,
+		const uint64_t *to, uint16_t n)
+{
+	struct zcnet_port *guest = share->member[member]->guest;
+	struct rte_mbuf *mine[ZC_BURST];
+	uint16_t count = 0, taken;
+
+	for (uint16_t i = 0; i < n; i++)
+		if (to[i] >> member & 1)
+			mine[count++] = pkts[i];
+	taken = guest->ops->tx(guest, 0, mine, count);
+	drop(share, queue, ZCNET_Q_drop_not_taken, mine + taken, count - taken);
+}
+
+static uint16_t
+share_tx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct zc_share *share = container_of(port, struct zc_share, port);
+	struct rte_mbuf *nobodys[ZC_BURST];
+	uint64_t to[ZC_BURST], all = 0;
+	uint16_t none = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		to[i] = addressees(share, pkts[i]);
+		all |= to[i];
+		if (to[i] == 0)
+			nobodys[none++] = pkts[i];
+		else if (to[i] & (to[i] - 1)) /* for many: each of them frees it once */
+			rte_mbuf_refcnt_update(pkts[i], __builtin_popcountll(to[i]) - 1);
+	}
+	for (; all != 0; all &= all - 1)
+		give(share, queue, __builtin_ctzll(all), pkts, to, n);
+	drop(share, queue, ZCNET_Q_drop_no_member, nobodys, none);
+	return n;
+}
+
+static const struct zc_port_ops share_ops = {
+	.tx = share_tx,
+};
+
+/* ---- control ---- */
+
+static struct zc_share *
+create(struct zcnet_port *nic, int worker)
+{
+	struct zc_share *share = rte_zmalloc("zc_share", sizeof(*share), RTE_CACHE_LINE_SIZE);
+
+	if (share == NULL) {
+		zc_fail(ENOMEM, "port %s: out of memory", nic->name);
+		return NULL;
+	}
+	share->port.ops = &share_ops;
+	share->nic = nic;
+	share->worker = worker;
+	for (uint16_t i = 0; i < nic->nqueues; i++)
+		share->stream[i] = (struct zc_stream){
+			.src = nic,
+			.dst = &share->port,
+			.src_state = nic->ops->source_state(nic, i),
+			.src_queue = i,
+			.dst_queue = i,
+		};
+	nic->bound = share;
+	TAILQ_INSERT_TAIL(&shares, share, next);
+	return share;
+}
+
+struct zc_share *
+zc_share_find(const struct zcnet_port *nic)
+{
+	struct zc_share *share;
+
+	TAILQ_FOREACH(share, &shares, next)
+		if (share->nic == nic)
+			return share;
+	return NULL;
+}
+
+struct zc_share *
+zc_share_get(struct zcnet_port *nic, int worker)
+{
+	struct zc_share *share = zc_share_find(nic);
+
+	if (share == NULL)
+		share = create(nic, worker);
+	if (share != NULL)
+		share->users++;
+	return share;
+}
+
+void
+zc_share_put(struct zc_share *share)
+{
+	if (--share->users > 0)
+		return;
+	share->nic->bound = NULL;
+	TAILQ_REMOVE(&shares, share, next);
+	rte_free(share);
+}
+
+struct zc_share *
+zc_share_next(const struct zc_share *prev)
+{
+	return prev == NULL ? TAILQ_FIRST(&shares) : TAILQ_NEXT(prev, next);
+}
+
+void
+zc_share_clear(struct zc_share *share)
+{
+	share->nmembers = 0;
+}
+
+void
+zc_share_add(struct zc_share *share, const struct zc_member *member)
+{
+	share->member[share->nmembers++] = member;
+}

@@ -571,6 +571,94 @@ clones_write_nothing_into_the_guest(void **state)
 
 /* ---- a hostile guest ---- */
 
+/* The only buffer posted, moved to @gpa. @return the mbuf that a NIC would get */
+static struct rte_mbuf *
+arm_at(struct rte_mempool *mp, uint64_t gpa)
+{
+	struct rte_mbuf *m;
+
+	post(1, FIT, "together");
+	q->ring.split.desc[q->ring.split.avail->ring[65520 % 64]].addr = gpa;
+	m = rte_pktmbuf_alloc(mp);
+	assert_non_null(m);
+	return m;
+}
+
+/* A used ring amid the buffers, far from the other parts. */
+#define USED_GPA (g->mem.region[1].gpa + 65536)
+#define USED_BYTES (2 * 3 + 8 * 64)
+
+/* A buffer at @gpa: is it refused, and the queue with it? */
+static void
+over_the_ring_one(struct rte_mempool *mp, uint64_t gpa, bool refused)
+{
+	struct rte_mbuf *m;
+
+	rx.vq.used = gmem_va(&g->mem, USED_GPA, USED_BYTES);
+	m = arm_at(mp, gpa);
+	assert_int_equal(is_bounce(m), refused);
+	assert_int_equal(rx.vq.fault, refused ? ZC_VQ_BAD_CHAIN : ZC_VQ_OK);
+	rte_pktmbuf_free(m);
+	armed_destroy();
+}
+
+static void
+over_the_ring(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		struct rte_mempool *mp = armed_create(0);
+		const struct drv_ring *r = &q->ring;
+		const struct {
+			uint64_t gpa;
+			bool refused;
+		} way[8] = {
+			{ USED_GPA - FIT, false },
+			{ USED_GPA - FIT + 1, true },
+			{ USED_GPA, true },
+			{ USED_GPA + USED_BYTES - 1, true },
+			{ USED_GPA + USED_BYTES, false },
+			{ gmem_gpa(&g->mem, r->split.desc), true },
+			{ gmem_gpa(&g->mem, r->split.avail) + 2 * (3 + 64) - 1, true },
+			/* Behind them, and before the used ring. */
+			{ gmem_gpa(&g->mem, r->split.avail) + 2 * (3 + 64), false },
+		};
+
+		over_the_ring_one(mp, way[i].gpa, way[i].refused);
+	}
+}
+
+/* Armed as often as it is posted: that harms whoever reads it, the guest. */
+static void
+posted_twice(void **state)
+{
+	struct rte_mempool *mp = armed_create(0);
+	struct rte_mbuf *m[4];
+
+	(void)state;
+	post(4, FIT, "together");
+	for (int i = 1; i < 4; i += 2)
+		q->ring.split.desc[q->ring.split.avail->ring[(65520 + i) % 64]].addr =
+				q->ring.split.desc[q->ring.split.avail->ring[65520 % 64]].addr;
+	assert_int_equal(rte_pktmbuf_alloc_bulk(mp, m, 4), 0);
+	assert_int_equal(ctor.armed, 4);
+	assert_ptr_equal(m[1]->buf_addr, m[0]->buf_addr);
+	assert_ptr_equal(m[3]->buf_addr, m[0]->buf_addr);
+	/* One comes back without a frame; the NIC still has the same memory. */
+	receive(m, 4, 1500);
+	rte_pktmbuf_free(m[1]);
+	assert_int_equal(zc_rx_put(&rx, &m[0], 1), 1);
+	assert_int_equal(zc_rx_put(&rx, &m[2], 2), 2);
+	assert_int_equal(ctor.armed, 0);
+	assert_int_equal(rx.vq.fault, ZC_VQ_OK);
+	/* Three frames are three used entries, in avail order; their bytes are its own worry. */
+	assert_int_equal(drv_ring_used_count(&q->ring), 3);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(q->ring.split.used->ring[(65520 + i) % 64].id,
+				q->ring.split.avail->ring[(65520 + i) % 64]);
+	armed_destroy();
+}
+
 static void
 play(enum hostile_move move, unsigned int before)
 {
@@ -702,6 +790,8 @@ main(void)
 		cmocka_unit_test(generations_are_told_apart),
 		cmocka_unit_test(clones_write_nothing_into_the_guest),
 		cmocka_unit_test(hostile_moves_aim_nowhere),
+		cmocka_unit_test(over_the_ring),
+		cmocka_unit_test(posted_twice),
 		cmocka_unit_test(sizes_and_names),
 		cmocka_unit_test(fini_with_mbufs_on_their_way),
 		cmocka_unit_test(fini_with_mbufs_out_keeps_them),

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include <rte_common.h>
+
 static const char *const fault_text[ZC_VQ_FAULT_COUNT] = {
 	[ZC_VQ_AVAIL_JUMP] = "avail index is more than a ring ahead",
 	[ZC_VQ_BAD_HEAD] = "head index outside of the descriptor table",
@@ -59,6 +61,49 @@ zc_vq_break(struct zc_vq *vq, enum zc_vq_fault fault)
 	if (vq->fault == ZC_VQ_OK)
 		vq->fault = fault;
 	vq->seen_avail = vq->next_avail;
+}
+
+/* Descriptors; avail ring and used ring, each with an event index behind it. */
+static void
+parts_of(const struct zc_vq *vq, struct zc_span part[3])
+{
+	const uintptr_t begin[] = { (uintptr_t)vq->desc, (uintptr_t)vq->avail,
+		(uintptr_t)vq->used };
+	const size_t len[] = {
+		vq->size * sizeof(vq->desc[0]),
+		sizeof(*vq->avail) + (vq->size + 1) * sizeof(vq->avail->ring[0]),
+		sizeof(*vq->used) + vq->size * sizeof(vq->used->ring[0]) + sizeof(uint16_t),
+	};
+
+	for (unsigned int i = 0; i < 3; i++)
+		part[i] = (struct zc_span){ begin[i], begin[i] + len[i] };
+}
+
+struct zc_span
+zc_vq_ring_span(const struct zc_vq *vq)
+{
+	struct zc_span part[3], all;
+
+	parts_of(vq, part);
+	all = part[0];
+	for (unsigned int i = 1; i < 3; i++) {
+		all.begin = RTE_MIN(all.begin, part[i].begin);
+		all.end = RTE_MAX(all.end, part[i].end);
+	}
+	return all;
+}
+
+bool
+zc_vq_is_over_ring(const struct zc_vq *vq, const uint8_t *hva, uint32_t len)
+{
+	uintptr_t begin = (uintptr_t)hva;
+	struct zc_span part[3];
+
+	parts_of(vq, part);
+	for (unsigned int i = 0; i < 3; i++)
+		if (begin < part[i].end && begin + len > part[i].begin)
+			return true;
+	return false;
 }
 
 /* Where the driver reads the position at which it should notify us next (spec 2.7.10). */

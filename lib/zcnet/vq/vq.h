@@ -177,6 +177,17 @@ int zc_vq_chain(struct zc_vq *vq, uint16_t head, bool writable, struct zc_chain 
  */
 int zc_chain_trim(struct zc_chain *chain, uint32_t bytes);
 
+/** Bytes of our address space. */
+struct zc_span {
+	uintptr_t begin, end;
+};
+
+/** The smallest span that holds all three parts of the ring; they may be far apart. */
+struct zc_span zc_vq_ring_span(const struct zc_vq *vq);
+
+/** Does a buffer lie over a part of the ring? */
+bool zc_vq_is_over_ring(const struct zc_vq *vq, const uint8_t *hva, uint32_t len);
+
 /** Used entry of position @p pos. */
 static inline struct vring_used_elem *
 zc_vq_entry(struct zc_vq *vq, uint16_t pos)

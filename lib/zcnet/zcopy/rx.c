@@ -111,6 +111,12 @@ take_armed_chain(struct zc_rx *rx, uint16_t head, uint32_t capacity, struct zc_s
 		take(rx, head, NULL);
 		return ZC_RX_HOLE;
 	}
+	/* The NIC would write what we then read: descriptors, or what we have published. */
+	if (zc_vq_is_over_ring(&rx->vq, chain->seg[0].hva, hdr_len) ||
+			zc_vq_is_over_ring(&rx->vq, seg->hva, capacity)) {
+		zc_vq_break(&rx->vq, ZC_VQ_BAD_CHAIN);
+		return ZC_RX_NONE;
+	}
 	take(rx, head, chain->seg[0].hva);
 	return ZC_RX_ARMED;
 }
@@ -120,6 +126,8 @@ zc_rx_take_run(struct zc_rx *rx, uint32_t capacity, struct zc_seg *seg, uint16_t
 {
 	struct zc_vq *vq = &rx->vq;
 	uint16_t avail = zc_vq_avail(vq), pos = vq->next_avail, i;
+	uint32_t need = vq->hdr_len + capacity;
+	struct zc_span ring = zc_vq_ring_span(vq);
 
 	n = RTE_MIN(n, avail);
 	for (i = 0; i < n; i++, pos++) {
@@ -130,10 +138,13 @@ zc_rx_take_run(struct zc_rx *rx, uint32_t capacity, struct zc_seg *seg, uint16_t
 		if (unlikely(head >= vq->size))
 			break;
 		desc = zc_vq_desc(vq, head);
-		if (unlikely(desc.flags != VRING_DESC_F_WRITE || desc.len < vq->hdr_len + capacity))
+		if (unlikely(desc.flags != VRING_DESC_F_WRITE || desc.len < need))
 			break;
 		hva = zc_vq_translate(vq, desc.addr, desc.len, &seg[i].iova);
-		if (unlikely(hva == NULL))
+		/* Begins in the ring, or less than its length before it: looked at more closely. */
+		if (unlikely(hva == NULL ||
+				    (uintptr_t)hva + need - 1 - ring.begin <
+						    ring.end - ring.begin + need - 1))
 			break;
 		seg[i].hva = hva + vq->hdr_len;
 		seg[i].iova += vq->hdr_len;

@@ -171,6 +171,7 @@ attach(struct rig *rig)
 			die("no queue", rig);
 		rig->tx->limits = (struct zc_tx_limits){
 			.threshold = 256,
+			.frame_min = 14,
 			.frame_max = 65535,
 			.header_bytes = rig->cell->header_bytes,
 			.out_max = 1024,

@@ -132,6 +132,7 @@ never_early_and_in_order(void **state)
 	(void)state;
 	assert_int_equal(zc_tx_init(&tx, unit_pool_name(), copy_mp, SOCKET_ID_ANY), 0);
 	tx.limits = (struct zc_tx_limits){ .threshold = 14,
+		.frame_min = 14,
 		.frame_max = 9000,
 		.out_max = OUT_MAX,
 		.segs_max = 64,

@@ -122,7 +122,7 @@ nothing_is_lent_before_it_is_mapped(void **state)
 {
 	(void)state;
 	zc_vhost_set_source(&vp->port, 0, &nic, 0);
-	assert_int_equal(copy_reason(), ZC_TX_COPY_OFF);
+	assert_int_equal(copy_reason(), ZC_TX_COPY_DMA);
 	assert_null(vp->queue[0]->rx.ctor);
 	memory_is_mapped();
 	assert_int_equal(copy_reason(), ZC_TX_ATTACH);
@@ -139,7 +139,7 @@ new_memory_is_not_lent_before_it_is_mapped(void **state)
 	ctor.armed = 3;
 	learn(2);
 	guest_memory_changed(vp);
-	assert_int_equal(copy_reason(), ZC_TX_COPY_OFF);
+	assert_int_equal(copy_reason(), ZC_TX_COPY_DMA);
 	assert_null(ctor.rx);
 	/* What is armed stays so, in the old map: no NIC is stopped for it. */
 	assert_ptr_equal(ctor.bound, &vp->queue[0]->rx);

@@ -29,6 +29,7 @@ tx_create(void)
 	mbufs_before = rte_mempool_avail_count(copy_mp);
 	tx.limits = (struct zc_tx_limits){
 		.threshold = 256,
+		.frame_min = 14,
 		.frame_max = FRAME_MAX,
 		.out_max = ZC_TX_SLOTS,
 		.segs_max = 1024,
@@ -517,6 +518,75 @@ burst_is_bounded_in_bytes(void **state)
 	rig_fini(&rig);
 }
 
+/* Linearised as far as host mbufs go: a NIC never sees more segments than it takes. */
+static void
+copies_with_more_segments_than_the_nic_takes(void **state)
+{
+	static const struct {
+		uint16_t segs_max;
+		uint32_t len;
+		bool taken;
+	} cases[] = { { 1, 1518, true }, { 1, 9000, false }, { 4, 9000, false }, { 5, 9000, true },
+		{ 1, 2049, false }, { 2, 2049, true }, { 1, 2048, true } };
+	unsigned int dropped = 0;
+	struct rte_mbuf *m;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, rig_guest(0, 10000, 0));
+	tx.limits.copy = ZC_TX_COPY_OFF;
+	for (unsigned int i = 0; i < RTE_DIM(cases); i++) {
+		tx.limits.segs_max = cases[i].segs_max;
+		post(&rig, &layouts[0], random_bytes(cases[i].len, i), cases[i].len);
+		assert_int_equal(zc_tx_take(&tx, &m, 1), cases[i].taken);
+		dropped += !cases[i].taken;
+		if (cases[i].taken) {
+			assert_true(m->nb_segs <= cases[i].segs_max);
+			rte_pktmbuf_free(m);
+		}
+		complete(&rig, 1);
+	}
+	assert_int_equal(counted(ZCNET_Q_drop_segs), dropped);
+	rig_fini(&rig);
+}
+
+/* Some NICs stop their queue for a frame that is too short: it is padded with zeroes. */
+static void
+shorter_than_the_nic_takes(void **state)
+{
+	static const uint8_t zeroes[17];
+	unsigned int padded = 0;
+	struct rte_mbuf *m;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, rig_guest(0, 0, 0));
+	tx.limits.frame_min = 17;
+	tx.limits.threshold = 0;
+	for (const struct layout *l = layouts; l->name != NULL; l++)
+		for (uint32_t len = 14; len <= 18; len++) {
+			const uint8_t *frame = random_bytes(len, len);
+
+			if (l->pieces > 1 || l->cross)
+				continue;
+			post(&rig, l, frame, len);
+			m = take();
+			assert_int_equal(m->pkt_len, RTE_MAX(len, 17u));
+			assert_memory_equal(rte_pktmbuf_mtod(m, void *), frame, len);
+			if (len < 17) {
+				assert_int_equal(m->data_len, 17);
+				assert_memory_equal(rte_pktmbuf_mtod_offset(m, void *, len), zeroes,
+						17 - len);
+				padded++;
+			}
+			rte_pktmbuf_free(m);
+			complete(&rig, 1);
+		}
+	assert_true(padded > 0);
+	assert_int_equal(counted(ZCNET_Q_copy_short), padded);
+	rig_fini(&rig);
+}
+
 static void
 sizes_that_are_no_frames(void **state)
 {
@@ -971,6 +1041,8 @@ main(void)
 		cmocka_unit_test(out_bound_holds_with_pieces),
 		cmocka_unit_test(out_of_slots_and_back),
 		cmocka_unit_test(burst_is_bounded_in_bytes),
+		cmocka_unit_test(copies_with_more_segments_than_the_nic_takes),
+		cmocka_unit_test(shorter_than_the_nic_takes),
 		cmocka_unit_test(sizes_that_are_no_frames),
 		cmocka_unit_test(out_of_host_mbufs),
 		cmocka_unit_test(frees_in_random_order),

@@ -6,7 +6,8 @@
  * guest's queue. The answer, for a guest bound to a NIC: when the oldest buffer has been out
  * for STALL_MS, or the link goes down, the NIC is stopped and started, which gives every buffer
  * back; the guest's frames are copied from then on, and attached again after the NIC has been
- * well for CLEAN_MS.
+ * well for CLEAN_MS. A NIC that takes no frame for STALL_MS is treated the same, though copies
+ * that wait for it hold no buffer.
  */
 #include "conn.h"
 
@@ -21,6 +22,7 @@
 #include "../core/control.h"
 #include "../core/error.h"
 #include "../core/export.h"
+#include "../core/quiesce.h"
 
 #define STALL_MS 100
 #define CLEAN_MS 1000
@@ -200,20 +202,59 @@ out_of(struct zcnet_port *guest)
 
 /*
  * Get the guest's buffers back. Frames that wait for the NIC would go right back into it: they are
- * dropped. A NIC that has none is left alone: restarting it might bring up a link that somebody
- * took down.
+ * dropped, unless they are copies. A NIC that has no buffer and takes frames is left alone:
+ * restarting it might bring up a link that somebody took down.
  */
 static void
-take_back(struct zcnet_conn *conn, struct zcnet_port *guest, struct zcnet_port *nic, uint64_t now)
+take_back(struct zcnet_conn *conn, struct zcnet_port *guest, struct zcnet_port *nic, bool refuses,
+		uint64_t now)
 {
 	conn->recovery.release_tsc = now;
-	conn->flush = true;
+	conn->flush = out_of(guest) > 0;
 	zc_control_changed();
 	/* The worker has to see first that what was dropped is back. */
 	for (unsigned int i = 0; i < SETTLE_MS && out_of(guest) > 0; i++)
 		rte_delay_us_sleep(1000);
-	if (out_of(guest) > 0)
+	if (out_of(guest) > 0 || refuses)
 		nic->ops->release(nic);
+}
+
+static uint64_t
+taken_by(const struct zc_stream *stream)
+{
+	struct zcnet_queue_stats stats = { 0 };
+
+	stream->dst->ops->stats(stream->dst, ZCNET_TX, stream->dst_queue, &stats);
+	return stats.counter[ZCNET_Q_frames] + stats.counter[ZCNET_Q_drop_link_down];
+}
+
+static bool
+is_refused(struct zc_stream *stream, uint64_t now)
+{
+	uint64_t taken = taken_by(stream);
+
+	if (__atomic_load_n(&stream->npending, __ATOMIC_RELAXED) == 0 || taken != stream->taken) {
+		stream->taken = taken;
+		stream->taken_tsc = now;
+		return false;
+	}
+	if (now - stream->taken_tsc < rte_get_tsc_hz() / 1000 * STALL_MS)
+		return false;
+	/* A worker that wasn't scheduled is no slow NIC: it has tried once more after this. */
+	zc_quiesce_wait();
+	return taken_by(stream) == taken;
+}
+
+/* Does the NIC take nothing of what waits for it? */
+static bool
+refuses(struct zcnet_conn *conn, const struct zcnet_port *nic, uint64_t now)
+{
+	bool refuses = false;
+
+	for (uint16_t i = 0; i < conn->nstreams; i++)
+		if (conn->stream[i].dst == nic)
+			refuses |= is_refused(&conn->stream[i], now);
+	return refuses;
 }
 
 static uint64_t
@@ -233,21 +274,25 @@ tick(struct zcnet_conn *conn, struct zcnet_port *guest, struct zcnet_port *nic, 
 	uint64_t ms = rte_get_tsc_hz() / 1000;
 	uint64_t age = oldest(guest);
 	bool link_up = zc_ethdev_link_up(nic);
-	bool well = link_up && age < STALL_MS * ms;
+	bool refused, well;
 
 	if (!nic->started)
 		return;
+	refused = link_up && refuses(conn, nic, now);
+	well = link_up && !refused && age < STALL_MS * ms;
 	if (!well)
 		recovery->clean_tsc = now;
 	if (!recovery->on && !well) {
 		ZC_LOG(WARNING, "connection %s: %s: copying, getting %s's buffers back from %s",
 				conn->name,
-				link_up ? "a buffer has been out for 100 ms" : "link down",
+				!link_up                ? "link down" :
+						refused ? "no frame was taken for 100 ms" :
+							  "a buffer has been out for 100 ms",
 				guest->name, nic->name);
 		set_recovery(conn, guest, true);
-		take_back(conn, guest, nic, now);
+		take_back(conn, guest, nic, refused, now);
 	} else if (recovery->on && !well && now - recovery->release_tsc > CLEAN_MS * ms) {
-		take_back(conn, guest, nic, now);
+		take_back(conn, guest, nic, refused, now);
 	} else if (recovery->on && now - recovery->clean_tsc > CLEAN_MS * ms) {
 		ZC_LOG(NOTICE, "connection %s: %s has been well for a second: zero copy again",
 				conn->name, nic->name);

@@ -25,6 +25,8 @@ struct zc_stream {
 	uint64_t reap_tsc; /* last time the NIC was asked for finished transmits */
 	uint64_t busy_tsc; /* last time that there was a frame, or a guest's buffer out */
 	struct rte_mbuf *pending[ZC_BURST];
+	/* control: frames that the destination had taken when that last changed, and when it did */
+	uint64_t taken, taken_tsc;
 } __rte_cache_aligned;
 
 /**

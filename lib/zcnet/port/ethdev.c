@@ -367,6 +367,7 @@ ethdev_takes(const struct zcnet_port *port, struct zc_port_takes *takes)
 	takes->segs_max = ep->driver != NULL ? ep->driver->segs_max : 1;
 	if (limit > 0)
 		takes->segs_max = RTE_MIN(takes->segs_max, limit);
+	takes->frame_min = ep->driver != NULL ? ep->driver->tx_min : 0;
 	takes->frame_max = zc_ethdev_frame_max(ep);
 	/* Drivers of the table are known to send segments, whatever they say of themselves. */
 	if (ep->driver == NULL && !(ep->tx_conf.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS)) {

@@ -39,7 +39,8 @@ struct zc_port_takes {
 	struct zcnet_port *nic; /* that can be told to give it back, NULL: none */
 	bool shared;            /* with other guests */
 	uint16_t segs_max;
-	uint32_t frame_max; /* bytes */
+	uint16_t frame_min; /* bytes */
+	uint32_t frame_max;
 };
 
 struct zc_port_ops {

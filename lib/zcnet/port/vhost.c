@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include <rte_cycles.h>
+#include <rte_ether.h>
 #include <rte_malloc.h>
 
 #include "../core/control.h"
@@ -64,9 +65,22 @@ vhost_complete(struct zcnet_port *port, uint16_t queue, uint64_t now)
 static enum zc_tx_copy
 copy_of(const struct vhost_port *vp, const struct vhost_queue *q)
 {
-	if (!vp->port.zerocopy || !vp->takes.attached || !zc_vhost_is_reachable(vp))
+	if (!vp->port.zerocopy || !vp->takes.attached)
 		return ZC_TX_COPY_OFF;
+	if (!zc_vhost_is_reachable(vp))
+		return ZC_TX_COPY_DMA;
 	return q->recover ? ZC_TX_COPY_RECOVER : ZC_TX_ATTACH;
+}
+
+/* Of frames that aren't in this guest's buffers. */
+static enum zcnet_queue_counter
+rx_copy_counter(const struct vhost_port *vp)
+{
+	if (vp->takes.shared)
+		return ZCNET_Q_copy_shared;
+	if (vp->takes.nic == NULL)
+		return ZCNET_Q_copy_foreign;
+	return zc_vhost_is_reachable(vp) ? ZCNET_Q_copy_off : ZCNET_Q_copy_dma;
 }
 
 void
@@ -77,6 +91,7 @@ zc_vhost_apply_limits(struct vhost_port *vp)
 
 		q->tx.limits = (struct zc_tx_limits){
 			.threshold = vp->conf.threshold,
+			.frame_min = RTE_MAX(vp->takes.frame_min, RTE_ETHER_HDR_LEN),
 			.frame_max = vp->takes.frame_max,
 			.header_bytes = vp->conf.header_bytes,
 			.out_max = vp->conf.out_max,
@@ -84,9 +99,7 @@ zc_vhost_apply_limits(struct vhost_port *vp)
 			.copy = copy_of(vp, q),
 		};
 		q->rx.full = vp->conf.rx_full;
-		q->rx.copy_counter = vp->takes.shared ? ZCNET_Q_copy_shared :
-				vp->takes.nic != NULL ? ZCNET_Q_copy_off :
-							ZCNET_Q_copy_foreign;
+		q->rx.copy_counter = rx_copy_counter(vp);
 	}
 }
 

@@ -52,6 +52,7 @@ zc_tx_init(struct zc_tx *tx, const char *name, struct rte_mempool *copy_mp, int 
 	tx->copy_mp = copy_mp;
 	tx->limits = (struct zc_tx_limits){ .out_max = ZC_TX_SLOTS,
 		.segs_max = 1,
+		.frame_min = RTE_ETHER_HDR_LEN,
 		.copy = ZC_TX_COPY_OFF };
 	ret = zc_pool_init(&tx->pool, &conf);
 	if (ret < 0)
@@ -249,6 +250,15 @@ copy_chain(struct zc_tx *tx, struct zc_chain *chain, uint32_t bytes, struct fram
 	return true;
 }
 
+/* Zeroes at the end of a copied frame that is shorter than the peer takes. */
+static void
+pad(struct rte_mbuf *m, uint32_t len)
+{
+	memset(rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len), 0, len - m->data_len);
+	m->data_len = len;
+	m->pkt_len = len;
+}
+
 /* ---- one chain ---- */
 
 enum taken {
@@ -260,7 +270,8 @@ enum taken {
 /* Figures of one burst, added to the counters at its end. */
 struct burst {
 	struct zc_tx_limits limits;
-	uint32_t room; /* segments that may still be attached */
+	uint32_t shortest; /* bytes of a chain with the shortest frame */
+	uint32_t room;     /* segments that may still be attached */
 	uint32_t bytes;
 	uint32_t zc_frames;
 	uint32_t zc_bytes;
@@ -281,10 +292,14 @@ segments_of(const struct zc_chain *chain)
 static enum zcnet_queue_counter
 way_of(const struct zc_tx_limits *limits, uint32_t nsegs, uint32_t len)
 {
+	if (len < limits->frame_min)
+		return ZCNET_Q_copy_short;
 	if (len < limits->threshold || len <= limits->header_bytes)
 		return ZCNET_Q_copy_small;
 	if (limits->copy == ZC_TX_COPY_OFF)
 		return ZCNET_Q_copy_off;
+	if (limits->copy == ZC_TX_COPY_DMA)
+		return ZCNET_Q_copy_dma;
 	if (limits->copy == ZC_TX_COPY_RECOVER)
 		return ZCNET_Q_copy_recover;
 	if (nsegs > limits->segs_max || nsegs > limits->out_max)
@@ -299,6 +314,14 @@ room(const struct zc_tx *tx)
 	uint32_t room = tx->limits.out_max > out ? tx->limits.out_max - out : 0;
 
 	return RTE_MIN(room, ZC_TX_SLOTS - kept);
+}
+
+static enum taken
+drop(struct zc_tx *tx, struct frame *frame, enum zcnet_queue_counter why)
+{
+	rte_pktmbuf_free(frame->head);
+	tx->counters.value[why]++;
+	return DROPPED;
 }
 
 /* Any layout: walk, then attach or copy. */
@@ -325,18 +348,19 @@ take_chain(struct zc_tx *tx, struct burst *burst, uint16_t head, struct rte_mbuf
 	if (way == ZCNET_Q_zc_frames && nsegs > burst->room)
 		return NO_ROOM;
 	copy = way == ZCNET_Q_zc_frames ? burst->limits.header_bytes : len;
-	if (copy > 0 && !copy_chain(tx, chain, copy, &frame)) {
-		rte_pktmbuf_free(frame.head);
-		ZC_COUNT(&tx->counters, drop_no_mbuf, 1);
-		return DROPPED;
-	}
+	if (copy > 0 && !copy_chain(tx, chain, copy, &frame))
+		return drop(tx, &frame, ZCNET_Q_drop_no_mbuf);
 	if (way == ZCNET_Q_zc_frames) {
 		attach_chain(tx, chain, &frame);
 		burst->room -= nsegs;
 		burst->zc_bytes += len;
+	} else if (frame.head->nb_segs > burst->limits.segs_max) {
+		return drop(tx, &frame, ZCNET_Q_drop_segs);
+	} else if (len < burst->limits.frame_min) {
+		pad(frame.head, burst->limits.frame_min);
 	}
 	tx->counters.value[way]++;
-	burst->bytes += len;
+	burst->bytes += frame.head->pkt_len;
 	*pkt = frame.head;
 	return TAKEN;
 }
@@ -354,8 +378,7 @@ take_one(struct zc_tx *tx, struct burst *burst, uint16_t head, struct rte_mbuf *
 	uint64_t iova;
 	uint8_t *hva;
 
-	if (unlikely(desc.flags != 0 || desc.len < tx->vq.hdr_len + (uint32_t)RTE_ETHER_HDR_LEN ||
-			    len > SEG_BYTES_MAX))
+	if (unlikely(desc.flags != 0 || desc.len < burst->shortest || len > SEG_BYTES_MAX))
 		return take_chain(tx, burst, head, pkt);
 	hva = zc_vq_translate(&tx->vq, desc.addr, desc.len, &iova);
 	if (unlikely(hva == NULL || len > burst->limits.frame_max))
@@ -397,6 +420,7 @@ zc_tx_take(struct zc_tx *tx, struct rte_mbuf **pkts, uint16_t n)
 		tx->fault_counted = true;
 		ZC_COUNT(&tx->counters, broken, 1);
 	}
+	burst.shortest = tx->vq.hdr_len + burst.limits.frame_min;
 	burst.room = room(tx);
 	n = RTE_MIN(n, avail);
 	if (n > 0)

@@ -41,6 +41,7 @@
 enum zc_tx_copy {
 	ZC_TX_ATTACH,       /* it isn't */
 	ZC_TX_COPY_OFF,     /* this port or its peer doesn't do zero copy */
+	ZC_TX_COPY_DMA,     /* NICs can't reach all of the guest's memory */
 	ZC_TX_COPY_RECOVER, /* the peer NIC stalled or lost its link */
 };
 
@@ -54,6 +55,7 @@ struct zc_tx_limits {
 	uint16_t header_bytes; /* bytes copied in front of attached payload */
 	uint16_t out_max;      /* segments out at a time, 1..ZC_TX_SLOTS */
 	uint16_t segs_max;     /* segments of one frame the peer takes, at least 1 */
+	uint16_t frame_min;    /* bytes of the shortest frame the peer takes, at least 14 */
 	uint8_t copy;          /* enum zc_tx_copy */
 };
 

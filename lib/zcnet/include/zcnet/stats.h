@@ -25,7 +25,9 @@ extern "C" {
 	X(zc_frames, "frames moved without copying payload") \
 	X(zc_bytes, "bytes in frames moved without copying payload") \
 	X(copy_small, "copied: shorter than the threshold") \
+	X(copy_short, "copied: shorter than the NIC takes, and padded") \
 	X(copy_off, "copied: zero copy is off for this port or its peer") \
+	X(copy_dma, "copied: the guest's memory is not mapped for DMA yet, or can't be") \
 	X(copy_recover, "copied: the peer NIC stalled or lost its link") \
 	X(copy_segs, "copied: more segments than the NIC takes") \
 	X(copy_bounce, "copied: received on a host buffer") \
@@ -34,6 +36,7 @@ extern "C" {
 	X(copy_foreign, "copied: the frame lay in another port's memory") \
 	X(drop_bad_chain, "dropped: malformed descriptor chain") \
 	X(drop_bad_size, "dropped: shorter than an Ethernet header or longer than the peer takes") \
+	X(drop_segs, "dropped: more segments than the NIC takes, even copied") \
 	X(drop_no_buffer, "dropped: the guest has no buffer posted") \
 	X(drop_no_hole, "dropped: all posted buffers are with the NIC") \
 	X(drop_no_fit, "dropped: larger than the guest's buffers") \

@@ -14,6 +14,9 @@ const struct app_command app_commands[] = {
 
 	{ "show port [PORT|all]", app_cmd_show_port, "show",
 			"Ports, their links and settings; all of one port when it is named." },
+	{ "show port PORT caps", app_cmd_show_caps, "show",
+			"What a NIC's driver is known for, and what zcnet makes of it; which "
+			"guests' buffers are received into." },
 	{ "show queue [PORT|all]", app_cmd_show_queue, "show",
 			"Counters of each queue, guest buffers out, and every reason to copy "
 			"or drop." },

@@ -12,6 +12,7 @@ extern const unsigned int app_command_count;
 int app_cmd_show_port(struct app_shell *shell, const struct app_words *words);
 int app_cmd_show_queue(struct app_shell *shell, const struct app_words *words);
 int app_cmd_show_worker(struct app_shell *shell, const struct app_words *words);
+int app_cmd_show_caps(struct app_shell *shell, const struct app_words *words);
 int app_cmd_show_mempool(struct app_shell *shell, const struct app_words *words);
 int app_cmd_show_conn(struct app_shell *shell, const struct app_words *words);
 int app_cmd_show_stats(struct app_shell *shell, const struct app_words *words);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* show port. */
+/* show port, show port caps. */
 #include "columns.h"
 #include "commands.h"
 #include "figures.h"
@@ -133,6 +133,31 @@ show_one(const struct zcnet_port *port)
 		print_ethdev(&info);
 	printf("  zerocopy       %s; now: %s%s%s\n", info.zerocopy ? "on" : "off",
 			zerocopy_text(&info), info.note[0] != '\0' ? "; " : "", info.note);
+	return 0;
+}
+
+/* show port PORT caps */
+int
+app_cmd_show_caps(struct app_shell *shell, const struct app_words *words)
+{
+	static const char *const heads[] = { "<what", "<driver", "<zcnet" };
+	const struct zcnet_port *port = app_find_port(shell, words->word[2]);
+	struct zcnet_cap cap[ZCNET_CAPS_MAX];
+	struct app_columns c;
+	int n;
+
+	if (port == NULL)
+		return -ENOENT;
+	n = zcnet_port_caps_get(port, cap);
+	if (n < 0)
+		return app_complain(shell, "%s", zcnet_last_error());
+	app_columns_init(&c, heads, RTE_DIM(heads));
+	for (int i = 0; i < n; i++) {
+		app_cell(&c, "%s", cap[i].name);
+		app_cell(&c, "%s", cap[i].value);
+		app_cell(&c, "%s", cap[i].use[0] != '\0' ? cap[i].use : "-");
+	}
+	app_columns_print(&c);
 	return 0;
 }
 

@@ -121,6 +121,29 @@ tel_port_info(const char *params, struct rte_tel_data *d)
 	return 0;
 }
 
+static int
+tel_port_caps(const char *params, struct rte_tel_data *d)
+{
+	const struct zcnet_port *port = find_port(params);
+	struct zcnet_cap cap[ZCNET_CAPS_MAX];
+	int n = port != NULL ? zcnet_port_caps_get(port, cap) : -ENOENT;
+
+	if (n < 0)
+		return n;
+	rte_tel_data_start_dict(d);
+	for (int i = 0; i < n; i++) {
+		struct rte_tel_data *dict = new_dict();
+
+		if (dict == NULL)
+			return -ENOMEM;
+		rte_tel_data_add_dict_string(dict, "driver", cap[i].value);
+		rte_tel_data_add_dict_string(dict, "zcnet", cap[i].use);
+		if (add_dict(d, cap[i].name, dict) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 /* Into a dictionary that was started. */
 static void
 add_stats(struct rte_tel_data *d, const struct zcnet_queue_stats *stats)
@@ -293,6 +316,8 @@ static const struct {
 	{ "/zcnet/version", tel_version, "Version of zcnet. No parameters." },
 	{ "/zcnet/port/list", tel_port_list, "Names of all ports. No parameters." },
 	{ "/zcnet/port/info", tel_port_info, "State and settings of a port. Parameters: NAME" },
+	{ "/zcnet/port/caps", tel_port_caps,
+			"What a NIC's driver is known for, and what is made of it. Parameters: NAME" },
 	{ "/zcnet/port/stats", tel_port_stats, "Counters of a port, rx and tx. Parameters: NAME" },
 	{ "/zcnet/queue/stats", tel_queue_stats,
 			"Counters of a queue. Parameters: NAME,DIR,QUEUE with rx or tx" },

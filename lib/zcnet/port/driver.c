@@ -21,6 +21,12 @@
  */
 #define STATUS_AND_CLEANUP (ZC_DONE_STATUS | ZC_DONE_CLEANUP)
 
+/*
+ * mlx5.c, 52 and 55: several frames into one buffer of its own, and writes that are padded to a
+ * cache line, past the frame. Both are off unless asked for.
+ */
+static const char *const mlx5_refused[] = { "mprq_en", "rxq_pkt_pad_en", NULL };
+
 static const struct zc_driver drivers[] = {
 	/*
 	 * tap/rte_eth_tap.c: tx writev()s and frees in the burst (tap_write_mbufs, 590). rx
@@ -199,6 +205,7 @@ static const struct zc_driver drivers[] = {
 			.own_map = true,
 			.queue_stop = true,
 			.steer = ZC_STEER_FLOW,
+			.refused_args = mlx5_refused,
 			.no_tx = "the last 31 buffers wait until more is sent",
 			.tx_done = 0,
 			.segs_max = 40,

@@ -48,6 +48,8 @@ struct zc_driver {
 	bool queue_stop;  /* a receive queue can be stopped alone, and gives back what it holds */
 	uint8_t steer;    /* enum zc_steer */
 	const char *note; /* what a user should know, NULL: nothing */
+	/* device arguments that zero copy forbids but with the value 0, to NULL; NULL: none */
+	const char *const *refused_args;
 	/* transmit */
 	const char *no_tx;     /* why guest memory isn't sent from, NULL: it is */
 	uint8_t tx_done;       /* enum zc_tx_done, 0: there is no way */

@@ -276,7 +276,7 @@ ethdev_destroy(struct zcnet_port *port)
 static bool
 can_send(const struct ethdev_port *ep)
 {
-	return zc_driver_sends(ep->driver) && ep->port.zerocopy && ep->dma_refused == NULL;
+	return zc_driver_sends(ep->driver) && ep->port.zerocopy && ep->refused == NULL;
 }
 
 static void
@@ -307,8 +307,8 @@ ethdev_info(const struct zcnet_port *port, struct zcnet_port_info *info)
 	else if (ep->driver == NULL)
 		snprintf(info->note, sizeof(info->note), "copies: %s is not in the driver table",
 				ep->dev_info.driver_name);
-	else if (ep->dma_refused != NULL)
-		snprintf(info->note, sizeof(info->note), "%s", ep->dma_refused);
+	else if (ep->refused != NULL)
+		snprintf(info->note, sizeof(info->note), "%s", ep->refused);
 	else if (ep->driver->note != NULL)
 		snprintf(info->note, sizeof(info->note), "%s", ep->driver->note);
 }

@@ -35,7 +35,7 @@ struct ethdev_port {
 	struct rte_eth_rxconf rx_conf;
 	struct rte_eth_txconf tx_conf;
 	uint16_t rx_desc, tx_desc, mtu;
-	const char *dma_refused; /* why zero copy isn't safe here, NULL: it is */
+	const char *refused; /* why zero copy isn't safe here, NULL: it is */
 	bool promiscuous;
 	bool probed;  /* by us, so we remove it */
 	bool removed; /* the device is gone */
@@ -49,6 +49,9 @@ struct ethdev_port {
 
 /** May receive queues be armed with guest buffers? */
 bool zc_ethdev_can_arm(const struct ethdev_port *ep);
+
+/** Bytes that a guest's buffer must have behind the header to be armed. */
+uint32_t zc_ethdev_capacity(const struct ethdev_port *ep);
 
 /** Longest frame on the wire without CRC: one VLAN tag is within the MTU's allowance. */
 uint32_t zc_ethdev_frame_max(const struct ethdev_port *ep);

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <rte_dev.h>
+#include <rte_devargs.h>
+#include <rte_kvargs.h>
 #include <rte_vfio.h>
 
 #include "../core/error.h"
@@ -25,13 +27,23 @@
 bool
 zc_ethdev_can_arm(const struct ethdev_port *ep)
 {
-	return zc_driver_arms(ep->driver) && ep->port.zerocopy && ep->dma_refused == NULL;
+	return zc_driver_arms(ep->driver) && ep->port.zerocopy && ep->refused == NULL;
 }
 
 uint32_t
 zc_ethdev_frame_max(const struct ethdev_port *ep)
 {
 	return ep->mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
+}
+
+uint32_t
+zc_ethdev_capacity(const struct ethdev_port *ep)
+{
+	/* net_vmxnet3 wants more than the frame: its 1518 and a headroom. */
+	uint32_t capacity = RTE_MAX(zc_driver_capacity(ep->driver, zc_ethdev_frame_max(ep)),
+			ep->dev_info.min_rx_bufsize);
+
+	return RTE_MIN(capacity, (uint32_t)UINT16_MAX - RTE_PKTMBUF_HEADROOM);
 }
 
 static int
@@ -45,10 +57,7 @@ make_pools(struct ethdev_port *ep)
 		ep->host_mp = zc_host_pool(socket);
 		return ep->host_mp != NULL ? 0 : -ENOMEM;
 	}
-	/* net_vmxnet3 wants more than the frame: its 1518 and a headroom. */
-	capacity = RTE_MAX(zc_driver_capacity(ep->driver, zc_ethdev_frame_max(ep)),
-			ep->dev_info.min_rx_bufsize);
-	capacity = RTE_MIN(capacity, (uint32_t)UINT16_MAX - RTE_PKTMBUF_HEADROOM);
+	capacity = zc_ethdev_capacity(ep);
 	size = ep->rx_desc * (ep->driver->second_ring ? 2 : 1);
 	size += capacity > 2048 ? ZC_CTOR_EXTRA_JUMBO : ZC_CTOR_EXTRA;
 	for (uint16_t i = 0; i < ep->port.nqueues; i++) {
@@ -187,6 +196,37 @@ iommu_missing(const struct ethdev_port *ep)
 	return NULL;
 }
 
+/*
+ * Arguments of the device that make its driver write elsewhere than into the frame's own buffer.
+ * Without zero copy they are welcome.
+ */
+static int
+check_args(const struct ethdev_port *ep)
+{
+	const struct rte_devargs *devargs = rte_dev_devargs(ep->dev_info.device);
+	const char *const *refused = ep->driver != NULL ? ep->driver->refused_args : NULL;
+	struct rte_kvargs *args;
+	const char *bad = NULL;
+
+	if (refused == NULL || !ep->port.zerocopy || devargs == NULL || devargs->args == NULL)
+		return 0;
+	args = rte_kvargs_parse(devargs->args, NULL);
+	if (args == NULL)
+		return 0;
+	for (; *refused != NULL && bad == NULL; refused++) {
+		const char *value = rte_kvargs_get(args, *refused);
+
+		bad = value != NULL && strcmp(value, "0") != 0 ? *refused : NULL;
+	}
+	rte_kvargs_free(args);
+	if (bad != NULL)
+		return zc_fail(EINVAL,
+				"port %s: %s's %s doesn't go with zero copy: leave it out, "
+				"or set zerocopy = off",
+				ep->port.name, ep->driver->name, bad);
+	return 0;
+}
+
 int
 zc_ethdev_set_up(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 {
@@ -197,8 +237,10 @@ zc_ethdev_set_up(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 				rte_strerror(-ret));
 	ep->driver = zc_driver_find(ep->dev_info.driver_name);
 	if (ep->driver != NULL && ep->driver->dma)
-		ep->dma_refused = iommu_missing(ep);
-	ret = configure(ep, conf);
+		ep->refused = iommu_missing(ep);
+	ret = check_args(ep);
+	if (ret == 0)
+		ret = configure(ep, conf);
 	if (ret < 0)
 		return ret;
 	for (uint16_t i = 0; i < conf->queues; i++)

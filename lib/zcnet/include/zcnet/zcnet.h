@@ -15,6 +15,7 @@
 #ifndef ZCNET_ZCNET_H
 #define ZCNET_ZCNET_H
 
+#include <zcnet/caps.h>
 #include <zcnet/conn.h>
 #include <zcnet/port.h>
 #include <zcnet/stats.h>

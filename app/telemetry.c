@@ -317,7 +317,8 @@ static const struct {
 	{ "/zcnet/port/list", tel_port_list, "Names of all ports. No parameters." },
 	{ "/zcnet/port/info", tel_port_info, "State and settings of a port. Parameters: NAME" },
 	{ "/zcnet/port/caps", tel_port_caps,
-			"What a NIC's driver is known for, and what is made of it. Parameters: NAME" },
+			"What a NIC's driver is known for, and what is made of it. "
+			"Parameters: NAME" },
 	{ "/zcnet/port/stats", tel_port_stats, "Counters of a port, rx and tx. Parameters: NAME" },
 	{ "/zcnet/queue/stats", tel_queue_stats,
 			"Counters of a queue. Parameters: NAME,DIR,QUEUE with rx or tx" },

@@ -60,7 +60,7 @@ add_driver(struct list *list, const struct ethdev_port *ep)
 	add(list, "dma", "%s", driver == NULL ? "-" : driver->dma ? "yes" : "no");
 	if (driver != NULL && driver->dma)
 		use(list, "%s",
-				driver->own_map ? "guest memory is registered with the driver" :
+				driver->own_map ? "guest memory is not registered with it: copies" :
 						  "guest memory is mapped in VFIO's container");
 }
 

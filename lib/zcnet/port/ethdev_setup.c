@@ -126,6 +126,24 @@ set_mtu(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 	return 0;
 }
 
+/*
+ * Where a descriptor keeps its mbuf until it is used again, a ring as large as a guest's slots
+ * would keep them all, and the guest could send nothing that gives one back.
+ */
+static int
+check_tx_desc(const struct ethdev_port *ep)
+{
+	uint16_t most;
+
+	if (!zc_driver_sends(ep->driver) || ep->driver->tx_done != ZC_DONE_STATUS)
+		return 0;
+	most = ZC_TX_SLOTS - ep->driver->segs_max;
+	if (!ep->port.zerocopy || ep->tx_desc <= most)
+		return 0;
+	return zc_fail(EINVAL, "port %s: tx-desc %u: %s takes at most %u, or zerocopy = off",
+			ep->port.name, ep->tx_desc, ep->dev_info.driver_name, most);
+}
+
 static int
 configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 {
@@ -166,6 +184,9 @@ configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 		return zc_fail(EINVAL, "port %s: rx-desc %u: %s needs %u, or zerocopy = off",
 				conf->name, ep->rx_desc, ep->dev_info.driver_name, only);
 	ep->tx_desc = conf->tx_desc > 0 ? conf->tx_desc : ZC_TX_DESC;
+	ret = check_tx_desc(ep);
+	if (ret < 0)
+		return ret;
 	ret = rte_eth_dev_adjust_nb_rx_tx_desc(ep->port_id, &ep->rx_desc, &ep->tx_desc);
 	if (ret < 0)
 		return zc_fail(-ret, "port %s: descriptors: %s", conf->name, rte_strerror(-ret));
@@ -236,7 +257,9 @@ zc_ethdev_set_up(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 		return zc_fail(-ret, "port %s: %s: %s", conf->name, conf->device,
 				rte_strerror(-ret));
 	ep->driver = zc_driver_find(ep->dev_info.driver_name);
-	if (ep->driver != NULL && ep->driver->dma)
+	if (ep->driver != NULL && ep->driver->own_map)
+		ep->refused = "copies: the driver maps memory for DMA itself";
+	else if (ep->driver != NULL && ep->driver->dma)
 		ep->refused = iommu_missing(ep);
 	ret = check_args(ep);
 	if (ret == 0)

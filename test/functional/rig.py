@@ -170,24 +170,27 @@ class Tool(Process):
         return json.loads(lines[-1]) if lines else None
 
 
-def zcnet_argv(prefix, workers=1):
+ZCNET = os.path.join(BUILD, 'app', 'zcnet')
+
+
+def zcnet_argv(prefix, workers=1, program=ZCNET):
     """The program and EAL's arguments: a worker on the last CPU, no hugepages, no PCI."""
     lcores = ','.join(f'({i})@{WORKER_CPU if i else MAIN_CPU}' for i in range(workers + 1))
-    return [os.path.join(BUILD, 'app', 'zcnet'), '--lcores', lcores, '--no-pci', '--no-huge',
+    return [program, '--lcores', lcores, '--no-pci', '--no-huge',
             '-m', '512', '--file-prefix', prefix]
 
 
 class Zcnet(Process):
     """The program with its shell on a pipe and its telemetry at hand."""
 
-    def __init__(self, rig, name, config, vdevs=(), workers=1):
+    def __init__(self, rig, name, config, vdevs=(), workers=1, program=ZCNET):
         path = rig.path(f'{name}.conf')
         with open(path, 'w') as conf:
             conf.write(config)
         self.rig = rig
         self.telemetry = None
         devices = [word for vdev in vdevs for word in ('--vdev', vdev)]
-        super().__init__(rig, name, [*zcnet_argv(name, workers), *devices, '--', '-c', path, '-i'],
+        super().__init__(rig, name, [*zcnet_argv(name, workers, program), *devices, '--', '-c', path, '-i'],
                          stdin=subprocess.PIPE, env=dict(os.environ, RUNTIME_DIRECTORY=rig.dir))
         wait_for(f'{name} is up', self._up, 20, [self])
 
@@ -329,9 +332,9 @@ class Rig:
     def zcnet(self, config, vdevs=(), name='zcnet', **kwargs):
         return self._add(Zcnet, name, config, vdevs, **kwargs)
 
-    def program(self, name, *args):
+    def program(self, name, *args, program=ZCNET):
         """zcnet with arguments of one's own, and nothing waited for."""
-        return self._add(Process, name, [*zcnet_argv(name), *args],
+        return self._add(Process, name, [*zcnet_argv(name, program=program), *args],
                          env=dict(os.environ, RUNTIME_DIRECTORY=self.dir))
 
     def guest(self, *args, name='guest0', nice=0):

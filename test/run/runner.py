@@ -25,8 +25,8 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SUITES = ['lint', 'docs', 'unit', 'unit-asan', 'unit-tsan', 'fuzz', 'functional', 'qemu', 'nicvm',
-          'compat']
+SUITES = ['lint', 'docs', 'unit', 'unit-asan', 'unit-tsan', 'fuzz', 'functional', 'model', 'qemu',
+          'nicvm', 'compat']
 
 # A sanitizer's own build folder, the meson suite it runs and how. werror is off because gcc warns
 # falsely in instrumented code.

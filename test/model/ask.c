@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Telemetry, for the test:
+ *
+ *   /model/info,NAME            what came over the cable of a device, and all violations
+ *   /model/set,NAME,KEY,VALUE   KEY: frames, stall-tx, stall-rx, refuse, link-down
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <rte_telemetry.h>
+
+#include "compat.h"
+#include "model.h"
+
+static struct rte_eth_dev *
+device(const char *name)
+{
+	struct rte_eth_dev *dev = rte_eth_dev_allocated(name);
+
+	return dev != NULL && dev->dev_ops == &model_ops ? dev : NULL;
+}
+
+static void
+add_sums(struct rte_tel_data *d, const struct model *model)
+{
+	struct wire sum = { 0 };
+
+	for (unsigned int i = 0; i < MODEL_QUEUES_MAX; i++) {
+		const struct wire *w = &model->wire[i];
+
+		sum.seen += w->seen;
+		sum.checker.lost += w->checker.lost;
+		sum.checker.reordered += w->checker.reordered;
+		sum.tx_flushed += w->tx_flushed;
+		sum.seq += w->seq - (w->len > 0);
+		sum.rx_flushed += w->rx_flushed;
+		sum.oversize += w->oversize;
+		sum.no_mbuf += w->no_mbuf;
+	}
+	app_tel_add_uint(d, "tx_frames", sum.seen);
+	app_tel_add_uint(d, "tx_lost", sum.checker.lost);
+	app_tel_add_uint(d, "tx_reordered", sum.checker.reordered);
+	app_tel_add_uint(d, "tx_flushed", sum.tx_flushed);
+	app_tel_add_uint(d, "rx_frames", sum.seq);
+	app_tel_add_uint(d, "rx_flushed", sum.rx_flushed);
+	app_tel_add_uint(d, "rx_oversize", sum.oversize);
+	app_tel_add_uint(d, "rx_no_mbuf", sum.no_mbuf);
+}
+
+static int
+info(const char *command, const char *params, struct rte_tel_data *d)
+{
+	const struct rte_eth_dev *dev = params != NULL ? device(params) : NULL;
+
+	(void)command;
+	if (dev == NULL)
+		return -ENODEV;
+	rte_tel_data_start_dict(d);
+	engine_lock();
+	add_sums(d, model_of(dev));
+	engine_unlock();
+#define X(name, text) app_tel_add_uint(d, #name, violations[VIOLATION_##name]);
+	MODEL_VIOLATIONS(X)
+#undef X
+	return 0;
+}
+
+static int
+apply(struct rte_eth_dev *dev, const char *key, uint64_t value)
+{
+	struct model *model = model_of(dev);
+	const struct {
+		const char *key;
+		bool *flag;
+	} flags[] = {
+		{ "stall-tx", &model->stall_tx },
+		{ "stall-rx", &model->stall_rx },
+		{ "refuse", &model->refuse },
+		{ "link-down", &model->link_down },
+	};
+
+	if (strcmp(key, "frames") == 0) {
+		__atomic_store_n(&model->frames, value, __ATOMIC_RELAXED);
+		return 0;
+	}
+	for (size_t i = 0; i < RTE_DIM(flags); i++) {
+		if (strcmp(key, flags[i].key) != 0)
+			continue;
+		__atomic_store_n(flags[i].flag, value != 0, __ATOMIC_RELAXED);
+		if (flags[i].flag == &model->link_down && model->traits.lsc) {
+			model_link_update(dev, 0);
+			rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_LSC, NULL);
+		}
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int
+change(const char *command, const char *params, struct rte_tel_data *d)
+{
+	char name[RTE_ETH_NAME_MAX_LEN], key[16];
+	unsigned long long value;
+	struct rte_eth_dev *dev;
+	int ret;
+
+	(void)command;
+	if (params == NULL || sscanf(params, "%63[^,],%15[^,],%llu", name, key, &value) != 3)
+		return -EINVAL;
+	dev = device(name);
+	if (dev == NULL)
+		return -ENODEV;
+	ret = apply(dev, key, value);
+	if (ret < 0)
+		return ret;
+	return rte_tel_data_string(d, "done");
+}
+
+int
+ask_init(void)
+{
+	static bool done;
+	int ret = 0;
+
+	if (!done) {
+		ret = rte_telemetry_register_cmd("/model/info", info, "A model NIC: NAME");
+		if (ret == 0)
+			ret = rte_telemetry_register_cmd("/model/set", change,
+					"Change a model NIC: NAME,KEY,VALUE");
+	}
+	done = true;
+	return ret;
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Receiving: how the driver keeps the NIC's ring filled, and what the NIC writes where.
+ *
+ *   empty ----> posted ----> [pool] ----> done ----> empty
+ *    driver      to the NIC    NIC         to the driver
+ *
+ * Slots wander through rings of their numbers. A NIC that isn't first-in first-out takes any of its
+ * pool.
+ */
+#include <rte_mbuf.h>
+
+#include "model.h"
+#include "rng.h"
+
+#define SCRIBBLE 0x5c
+#define SCRIBBLE_ONE_IN 16
+
+/* ---- the NIC ---- */
+
+static struct slot *
+next_slot(struct rx_queue *q, uint16_t *number)
+{
+	uint32_t tail = __atomic_load_n(&q->posted_tail, __ATOMIC_ACQUIRE);
+	uint16_t i;
+
+	if (q->fifo) {
+		*number = q->posted[q->posted_head++ % q->size];
+		return &q->slot[*number];
+	}
+	while (q->posted_head != tail)
+		q->pool[q->npool++] = q->posted[q->posted_head++ % q->size];
+	i = (uint16_t)rng_range(&q->rng, 0, q->npool - 1);
+	*number = q->pool[i];
+	q->pool[i] = q->pool[--q->npool];
+	return &q->slot[*number];
+}
+
+static uint32_t
+slots_posted(const struct rx_queue *q)
+{
+	return q->npool + __atomic_load_n(&q->posted_tail, __ATOMIC_ACQUIRE) - q->posted_head;
+}
+
+/* Sometimes the rest of the buffer too: that is the NIC's until it says that it is done. */
+static void
+write_slot(struct rx_queue *q, struct slot *slot, const uint8_t *from, uint32_t len)
+{
+	uint32_t before = q->model->row->rx_before;
+	uint8_t *to = iommu_reach(q->model, slot, before);
+
+	if (to == NULL) {
+		violation(q->model, VIOLATION_unmapped_rx, "write of %u bytes at %#jx", len,
+				(uintmax_t)slot->addr);
+		return;
+	}
+	memset(to - before, SCRIBBLE, before);
+	memcpy(to, from, len);
+	if (rng_range(&q->rng, 1, SCRIBBLE_ONE_IN) == 1)
+		memset(to + len, SCRIBBLE, slot->len - len);
+}
+
+static void
+receive_frame(struct rx_queue *q)
+{
+	for (uint32_t at = 0; at < q->wire->len;) {
+		uint32_t n = RTE_MIN((uint32_t)q->room, q->wire->len - at);
+		uint16_t number;
+		struct slot *slot = next_slot(q, &number);
+
+		write_slot(q, slot, q->wire->next + at, n);
+		at += n;
+		slot->got = n;
+		slot->last = at == q->wire->len;
+		__atomic_store_n(&slot->posted, false, __ATOMIC_RELEASE);
+		q->done[q->done_written++ % q->size] = number;
+	}
+	q->wire->len = 0;
+}
+
+/* The frame that is next to come in. False: there is none. */
+static bool
+make_frame(struct rx_queue *q)
+{
+	const struct model *model = q->model;
+
+	if (q->wire->len == 0 && q->wire->seq < __atomic_load_n(&model->frames, __ATOMIC_RELAXED))
+		q->wire->len = frame_make(&model->plan, q->index, q->wire->seq++, q->wire->next);
+	return q->wire->len > 0;
+}
+
+unsigned int
+rx_work(struct rx_queue *q, uint64_t now)
+{
+	unsigned int n = 0;
+
+	if (now < q->due_us)
+		return 0;
+	while (n < q->model->traits.batch && make_frame(q)) {
+		uint32_t need = (q->wire->len + q->room - 1) / q->room;
+
+		if (need > 1 && (!q->scatter || need > q->size)) {
+			q->wire->oversize++;
+			q->wire->len = 0;
+			continue;
+		}
+		if (slots_posted(q) < need)
+			break;
+		receive_frame(q);
+		n++;
+	}
+	if (n == 0)
+		return 0;
+	__atomic_store_n(&q->done_tail, q->done_written, __ATOMIC_RELEASE);
+	q->due_us = now + rng_range(&q->rng, 0, q->model->traits.delay_us);
+	return n;
+}
+
+/* ---- the driver: filling ---- */
+
+static void
+check_buffer(const struct rx_queue *q, const struct rte_mbuf *m, const struct slot *slot)
+{
+	if (m->next != NULL || m->nb_segs != 1 || rte_mbuf_refcnt_read(m) != 1 ||
+			m->buf_len < RTE_PKTMBUF_HEADROOM + q->told)
+		violation(q->model, VIOLATION_dirty_buffer,
+				"next %p, %u segments, %u references, %u bytes", m->next,
+				m->nb_segs, rte_mbuf_refcnt_read(m), m->buf_len);
+	if (iommu_reach(q->model, slot, q->model->row->rx_before) == NULL)
+		violation(q->model, VIOLATION_unmapped_rx, "%u bytes at %#jx", slot->len,
+				(uintmax_t)slot->addr);
+}
+
+static void
+post(struct rx_queue *q, uint16_t number, struct rte_mbuf *m)
+{
+	struct slot *slot = &q->slot[number];
+
+	slot->mbuf = m;
+	slot->addr = m->buf_iova + RTE_PKTMBUF_HEADROOM;
+	slot->va = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
+	slot->len = q->room;
+	check_buffer(q, m, slot);
+	__atomic_store_n(&slot->posted, true, __ATOMIC_RELEASE);
+	q->posted[q->posted_tail % q->size] = number;
+	__atomic_store_n(&q->posted_tail, q->posted_tail + 1, __ATOMIC_RELEASE);
+}
+
+static bool
+take_mbufs(struct rx_queue *q, struct rte_mbuf **m, uint16_t n)
+{
+	if (rte_mempool_get_bulk(q->mp, (void **)m, n) == 0)
+		return true;
+	q->wire->no_mbuf++;
+	return false;
+}
+
+static void
+post_all(struct rx_queue *q, struct rte_mbuf **m, uint16_t n)
+{
+	iommu_hold();
+	for (uint16_t i = 0; i < n; i++)
+		post(q, q->empty[q->empty_head++ % q->size], m[i]);
+	iommu_release();
+}
+
+/* So many of the empty slots, or none. */
+static bool
+refill(struct rx_queue *q, uint16_t n)
+{
+	struct rte_mbuf *m[q->size];
+
+	if (n == 0)
+		return true;
+	if (!take_mbufs(q, m, n))
+		return false;
+	post_all(q, m, n);
+	return true;
+}
+
+static uint16_t
+nempty(const struct rx_queue *q)
+{
+	return q->empty_tail - q->empty_head;
+}
+
+/* So many at a time, but for what would leave the longest frame without room. */
+static void
+refill_by(struct rx_queue *q, uint16_t n)
+{
+	uint16_t need = (q->model->plan.len_max + q->room - 1) / q->room;
+
+	n = RTE_MIN(n, q->size > need ? q->size - need + 1 : 1);
+	while (nempty(q) >= n && refill(q, n))
+		;
+}
+
+static void
+refill_as_it_does(struct rx_queue *q)
+{
+	switch (q->model->traits.refill) {
+	case REFILL_ONE:
+		refill_by(q, 1);
+		break;
+	case REFILL_32:
+		refill_by(q, 32);
+		break;
+	case REFILL_64:
+		refill_by(q, 64);
+		break;
+	case REFILL_ALL:
+		refill(q, nempty(q));
+		break;
+	case REFILL_RING:
+		refill_by(q, q->size);
+		break;
+	}
+}
+
+int
+rx_fill(struct rx_queue *q)
+{
+	if (nempty(q) == 0)
+		return 0; /* kept since the last stop */
+	for (uint16_t n = q->size; n > 0; n--)
+		if (!refill(q, 1))
+			return -ENOMEM;
+	if (!q->model->row->second_ring)
+		return 0;
+	for (; q->nparked < q->size; q->nparked++)
+		if (rte_mempool_get(q->mp, (void **)&q->parked[q->nparked]) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+/* ---- the driver: frames ---- */
+
+static struct rte_mbuf *
+take_slot(struct rx_queue *q)
+{
+	uint16_t number = q->done[q->done_head++ % q->size];
+	struct slot *slot = &q->slot[number];
+	struct rte_mbuf *m = slot->mbuf;
+
+	slot->mbuf = NULL;
+	q->empty[q->empty_tail++ % q->size] = number;
+	/* As most drivers do, and what most drivers leave alone. */
+	m->data_off = RTE_PKTMBUF_HEADROOM;
+	m->ol_flags = 0;
+	m->packet_type = 0;
+	m->port = q->model->data->port_id;
+	m->data_len = slot->got;
+	m->pkt_len = slot->got;
+	return m;
+}
+
+static bool
+is_last(const struct rx_queue *q, uint32_t done)
+{
+	return q->slot[q->done[done % q->size]].last;
+}
+
+/* The NIC is done with whole frames only. */
+static struct rte_mbuf *
+take_frame(struct rx_queue *q)
+{
+	bool last = is_last(q, q->done_head);
+	struct rte_mbuf *head = take_slot(q), *tail = head;
+
+	while (!last) {
+		last = is_last(q, q->done_head);
+		tail->next = take_slot(q);
+		tail = tail->next;
+		head->nb_segs++;
+		head->pkt_len += tail->data_len;
+	}
+	return head;
+}
+
+uint16_t
+model_rx(void *queue, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct rx_queue *q = queue;
+	bool one = q->model->traits.refill == REFILL_ONE;
+	struct rte_mbuf *m;
+	uint16_t i;
+
+	if (!q->running) {
+		violation(q->model, VIOLATION_touched_after_stop, "receive queue %u", q->index);
+		return 0;
+	}
+	if (q->model->traits.refill == REFILL_32)
+		refill_as_it_does(q);
+	for (i = 0; i < n && q->done_head != __atomic_load_n(&q->done_tail, __ATOMIC_ACQUIRE);
+			i++) {
+		/* Without something to put in its place no frame is given out. */
+		if (one && !take_mbufs(q, &m, 1))
+			break;
+		pkts[i] = take_frame(q);
+		if (one)
+			post_all(q, &m, 1);
+	}
+	if (q->model->traits.refill != REFILL_32)
+		refill_as_it_does(q);
+	return i;
+}
+
+/* ---- the end ---- */
+
+void
+rx_flush(struct rx_queue *q)
+{
+	for (; q->done_head != q->done_tail; q->done_head++)
+		q->wire->rx_flushed += is_last(q, q->done_head);
+	for (uint16_t i = 0; i < q->size; i++) {
+		struct slot *slot = &q->slot[i];
+
+		slot->posted = false;
+		if (slot->mbuf != NULL)
+			rte_mbuf_raw_free(slot->mbuf);
+		slot->mbuf = NULL;
+		q->empty[i] = i;
+	}
+	while (q->nparked > 0)
+		rte_mbuf_raw_free(q->parked[--q->nparked]);
+	q->posted_head = q->posted_tail = 0;
+	q->done_head = q->done_tail = q->done_written = 0;
+	q->npool = 0;
+	q->empty_head = 0;
+	q->empty_tail = q->size;
+}

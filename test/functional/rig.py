@@ -344,6 +344,11 @@ class Rig:
         guest.port = name
         return guest
 
+    def said(self, *cases, name='guest0'):
+        """zcnet-said on the socket of that port."""
+        return self._add(Process, 'said', [tool('zcnet-said'), self.socket(name), *cases],
+                         stdin=subprocess.PIPE)
+
     def wire(self, interface, *args):
         """zcnet-wire on that interface, once it listens."""
         wire = self._add(Tool, 'wire', [tool('zcnet-wire'), '--interface', interface,

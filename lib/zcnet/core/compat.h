@@ -10,4 +10,15 @@
 #error "zcnet needs DPDK 22.11 or newer"
 #endif
 
+/*
+ * Bytes of the largest payload that librte_vhost has room for in struct vhu_msg_context, behind
+ * which the file descriptors lie (lib/vhost/vhost_user.h). A session of crypto is the largest; it
+ * grew with DPDK 25.03.
+ */
+#if RTE_VERSION < RTE_VERSION_NUM(25, 3, 0, 0)
+#define ZC_VHOST_PAYLOAD_MAX 632
+#else
+#define ZC_VHOST_PAYLOAD_MAX 1072
+#endif
+
 #endif

@@ -40,16 +40,29 @@ region_check(const struct zc_region_desc *desc, unsigned int i)
 	return 0;
 }
 
+int
+zc_map_check(const struct zc_region_desc *desc, unsigned int n)
+{
+	int ret = 0;
+
+	if (n == 0 || n > ZC_MAP_REGIONS_MAX)
+		return zc_fail(EINVAL, "guest memory: %u regions, 1 to %u are served", n,
+				ZC_MAP_REGIONS_MAX);
+	for (unsigned int i = 0; i < n && ret == 0; i++) {
+		ret = region_check(desc, i);
+		if (ret == 0)
+			ret = zc_mapping_check(&desc[i]);
+	}
+	return ret;
+}
+
 struct zc_map *
 zc_map_create(const struct zc_region_desc *desc, unsigned int n, const struct zc_map *prev)
 {
 	struct zc_map *map;
 
-	if (n == 0 || n > ZC_MAP_REGIONS_MAX) {
-		zc_fail(EINVAL, "guest memory: %u regions, 1 to %u are served", n,
-				ZC_MAP_REGIONS_MAX);
+	if (zc_map_check(desc, n) < 0)
 		return NULL;
-	}
 	map = calloc(1, sizeof(*map));
 	if (map == NULL) {
 		rte_errno = ENOMEM;
@@ -59,8 +72,6 @@ zc_map_create(const struct zc_region_desc *desc, unsigned int n, const struct zc
 	for (unsigned int i = 0; i < n; i++) {
 		struct zc_region *region = &map->region[i];
 
-		if (region_check(desc, i) < 0)
-			goto put_map;
 		region->mapping = share(&desc[i], prev);
 		if (region->mapping == NULL)
 			region->mapping = zc_mapping_create(&desc[i]);

@@ -45,6 +45,13 @@ struct zc_map {
 };
 
 /**
+ * Can this table be mapped, as far as that can be told beforehand?
+ *
+ * @return 0, or what zc_fail() gave: overlap, wrap, bad count or size, a file that is shorter
+ */
+int zc_map_check(const struct zc_region_desc *desc, unsigned int n);
+
+/**
  * Map a memory table.
  *
  * @param desc   regions; the descriptors stay the caller's

@@ -49,6 +49,16 @@ check(const struct zc_region_desc *desc, const struct stat *st)
 	return 0;
 }
 
+int
+zc_mapping_check(const struct zc_region_desc *desc)
+{
+	struct stat st;
+
+	if (fstat(desc->fd, &st) < 0)
+		return zc_fail(errno, "guest memory: fstat: %s", strerror(errno));
+	return check(desc, &st);
+}
+
 struct zc_mapping *
 zc_mapping_create(const struct zc_region_desc *desc)
 {

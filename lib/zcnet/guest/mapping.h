@@ -8,6 +8,9 @@
 
 #include "map.h"
 
+/** Does the file hold the region? 0 or what zc_fail() gave. */
+int zc_mapping_check(const struct zc_region_desc *desc);
+
 /** Map a region. @return with one reference, or NULL with rte_errno */
 struct zc_mapping *zc_mapping_create(const struct zc_region_desc *desc);
 

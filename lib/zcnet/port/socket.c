@@ -1,16 +1,29 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The file of a vhost-user socket: left over from an earlier run, or to be given to somebody. */
+/*
+ * A vhost-user socket: its file, left over from an earlier run or to be given to somebody, and
+ * its connections, which librte_vhost hides.
+ */
+#include <dirent.h>
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "../core/error.h"
 #include "vhost.h"
+
+/*
+ * A front-end sends header and payload with one call, and reads answers before it asks on: one
+ * that we wait for any longer means no good.
+ */
+#define REST_OF_MESSAGE_US 50000
+#define ROOM_FOR_ANSWER_US 1000
 
 /* 0: somebody listens; else errno of connect(). */
 static int
@@ -78,4 +91,38 @@ zc_socket_own(const struct zcnet_vhost_conf *conf)
 		return zc_fail(errno, "port %s: chmod %s: %s", conf->name, conf->path,
 				strerror(errno));
 	return 0;
+}
+
+typedef int (*name_of)(int fd, struct sockaddr *addr, socklen_t *len);
+
+static bool
+is_named(int fd, name_of name, const char *path)
+{
+	struct sockaddr_un addr;
+	socklen_t len = sizeof(addr);
+
+	memset(&addr, 0, sizeof(addr));
+	return name(fd, (struct sockaddr *)&addr, &len) == 0 && addr.sun_family == AF_UNIX &&
+			strncmp(addr.sun_path, path, sizeof(addr.sun_path) - 1) == 0;
+}
+
+void
+zc_socket_bound_waits(const char *path)
+{
+	const struct timeval rest = { .tv_usec = REST_OF_MESSAGE_US };
+	const struct timeval room = { .tv_usec = ROOM_FOR_ANSWER_US };
+	DIR *dir = opendir("/proc/self/fd");
+	const struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		int fd = atoi(entry->d_name);
+
+		/* Ours when we listen, the peer's when it does. */
+		if (!is_named(fd, getsockname, path) && !is_named(fd, getpeername, path))
+			continue;
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &rest, sizeof(rest));
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &room, sizeof(room));
+	}
+	if (dir != NULL)
+		closedir(dir);
 }

@@ -5,11 +5,14 @@
  *
  *   vhost.c        the port: data path, settings, statistics, creation
  *   vhost_guest.c  a guest comes, goes, changes its memory: librte_vhost's callbacks
+ *   vhost_msg.c    what a front-end may say
  *   vhost_ring.c   its rings and the NIC queues armed from them
  *   socket.c       the socket's file
  */
 #ifndef ZC_PORT_VHOST_H
 #define ZC_PORT_VHOST_H
+
+#include <rte_vhost.h>
 
 #include "port.h"
 
@@ -40,8 +43,6 @@ struct vhost_retired {
 	uint32_t seg[ZCNET_QUEUES_MAX]; /* of each tx, back when seg_done has reached it */
 	struct vhost_retired *next;
 };
-
-struct rte_vhost_memory;
 
 /** A front-end that connected while the one before it is still there: it is served after that. */
 struct vhost_waiting {
@@ -137,6 +138,9 @@ void zc_vhost_resume_held(struct vhost_port *vp);
 /** Rings that the front-end disabled, and that didn't come back at once, go down. */
 void zc_vhost_settle_rings(struct vhost_port *vp);
 
+/** Throw away what guests send on rings that are started and disabled. */
+void zc_vhost_discard_disabled(struct vhost_port *vp);
+
 /** Log, once each, queues that broke the rules. */
 void zc_vhost_report_faults(struct vhost_port *vp);
 
@@ -155,6 +159,23 @@ void zc_vhost_arm_all(struct vhost_port *vp);
 
 /** Free maps that nothing points into any more. */
 void zc_vhost_reap_maps(struct vhost_port *vp);
+
+/**
+ * Judge a message before librte_vhost acts on it; what is refused loses its file descriptors.
+ *
+ * @param msg  as an external handler gets it
+ * @return what the handler is to answer; NOT_HANDLED: librte_vhost may have it
+ */
+enum rte_vhost_msg_result zc_vhost_msg_check(const struct vhost_port *vp, void *msg);
+
+/** Is it a memory table? */
+bool zc_vhost_msg_is_table(const void *msg);
+
+/**
+ * Bound how long connections of the socket at @p path can keep librte_vhost's event thread, which
+ * waits for the rest of a message, and for room for an answer.
+ */
+void zc_socket_bound_waits(const char *path);
 
 /** Remove a socket at @p path that nobody listens on. Anything else there is an error. */
 int zc_socket_remove_stale(const char *port, const char *path);

@@ -29,7 +29,6 @@
 #include "vhost.h"
 
 #define DRAIN_MS 500
-#define REQUEST_SET_MEM_TABLE 5 /* vhost-user protocol */
 
 /* What is fully served; everything else that librte_vhost would offer is masked. */
 #define FEATURES \
@@ -39,8 +38,11 @@
 			(1ULL << VIRTIO_F_ANY_LAYOUT) | (1ULL << VIRTIO_RING_F_INDIRECT_DESC) | \
 			(1ULL << VIRTIO_RING_F_EVENT_IDX) | \
 			(1ULL << VHOST_USER_F_PROTOCOL_FEATURES))
-/* Postcopy needs pages that aren't there yet; zero copy needs them pinned. */
-#define PROTOCOL_FEATURES_OFF (1ULL << VHOST_USER_PROTOCOL_F_PAGEFAULT)
+/* Not postcopy, which needs pages that aren't there yet: zero copy needs them pinned. */
+#define PROTOCOL_FEATURES \
+	((1ULL << VHOST_USER_PROTOCOL_F_MQ) | (1ULL << VHOST_USER_PROTOCOL_F_REPLY_ACK) | \
+			(1ULL << VHOST_USER_PROTOCOL_F_NET_MTU) | \
+			(1ULL << VHOST_USER_PROTOCOL_F_STATUS))
 
 static TAILQ_HEAD(, vhost_port) vports = TAILQ_HEAD_INITIALIZER(vports);
 
@@ -214,12 +216,6 @@ guest_memory_changed(struct vhost_port *vp)
 
 /* ---- librte_vhost's callbacks ---- */
 
-static bool
-is_mem_table(const void *msg)
-{
-	return *(const uint32_t *)msg == REQUEST_SET_MEM_TABLE;
-}
-
 static struct vhost_port *
 find_running(int vid)
 {
@@ -232,18 +228,20 @@ find_running(int vid)
 static enum rte_vhost_msg_result
 before_message(int vid, void *msg)
 {
+	enum rte_vhost_msg_result ret = RTE_VHOST_MSG_RESULT_ERR;
 	struct vhost_port *vp;
 
 	/* What comes now may read rings through librte_vhost's own mapping. */
 	zc_lost_guard_thread();
-	if (!is_mem_table(msg))
-		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 	zc_control_lock();
-	vp = find_running(vid);
+	vp = find_by_vid(vid);
 	if (vp != NULL)
+		ret = zc_vhost_msg_check(vp, msg);
+	vp = find_running(vid);
+	if (vp != NULL && ret == RTE_VHOST_MSG_RESULT_NOT_HANDLED && zc_vhost_msg_is_table(msg))
 		forget_memory(vp);
 	zc_control_unlock();
-	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	return ret;
 }
 
 static enum rte_vhost_msg_result
@@ -251,7 +249,7 @@ after_message(int vid, void *msg)
 {
 	struct vhost_port *vp;
 
-	if (!is_mem_table(msg))
+	if (!zc_vhost_msg_is_table(msg))
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 	zc_control_lock();
 	vp = find_running(vid);
@@ -332,8 +330,10 @@ new_connection(int vid)
 	} else {
 		vp->waiting = (struct vhost_waiting){ .vid = vid };
 	}
-	if (ret == 0)
+	if (ret == 0) {
+		zc_socket_bound_waits(vp->path);
 		rte_vhost_extern_callback_register(vid, &extern_ops, NULL);
+	}
 	zc_control_unlock();
 	return ret;
 }
@@ -392,11 +392,8 @@ destroy_device(int vid)
 static int
 change_ring(struct vhost_port *vp, uint16_t vring, bool enable)
 {
-	if (vring >= 2 * vp->port.nqueues) {
-		ZC_LOG(INFO, "port %s: ring %u is beyond %u queue pairs: set queues", vp->port.name,
-				vring, vp->port.nqueues);
+	if (vring >= 2 * vp->port.nqueues)
 		return 0;
-	}
 	set_enabled(vp, vring, enable);
 	if (!vp->running || vp->map == NULL)
 		return 0;
@@ -458,7 +455,7 @@ offer(struct vhost_port *vp)
 	if (rte_vhost_driver_disable_features(vp->path, ~wanted) < 0 ||
 			rte_vhost_driver_get_protocol_features(vp->path, &protocol) < 0 ||
 			rte_vhost_driver_set_protocol_features(vp->path,
-					protocol & ~PROTOCOL_FEATURES_OFF) < 0)
+					protocol & PROTOCOL_FEATURES) < 0)
 		return zc_fail(EINVAL, "port %s: librte_vhost refused the feature set",
 				vp->port.name);
 	if (rte_vhost_driver_callback_register(vp->path, &device_ops) < 0 ||

@@ -397,6 +397,7 @@ vhost_tick(struct zcnet_port *port, uint64_t now)
 	(void)now;
 	zc_vhost_look_at_memory(vhost_port(port));
 	zc_vhost_settle_rings(vhost_port(port));
+	zc_vhost_discard_disabled(vhost_port(port));
 	zc_vhost_report_faults(vhost_port(port));
 	collect_late(vhost_port(port));
 	look_at_dma(vhost_port(port));

@@ -220,6 +220,34 @@ zc_vhost_settle_rings(struct vhost_port *vp)
 		zc_control_changed();
 }
 
+/* At most a ring of it at a time: the guest may send on. */
+static void
+discard(struct zc_tx *tx)
+{
+	struct rte_mbuf *pkts[ZC_BURST];
+	uint16_t taken = 0, n;
+
+	do {
+		n = zc_tx_take(tx, pkts, ZC_BURST);
+		rte_pktmbuf_free_bulk(pkts, n);
+		ZC_COUNT(&tx->counters, drop_flushed, n);
+		taken += n;
+	} while (n > 0 && taken < tx->vq.size);
+	zc_tx_complete(tx, rte_rdtsc());
+}
+
+/* vhost-user, "Ring states": processed, without any effect. No worker has such a ring. */
+void
+zc_vhost_discard_disabled(struct vhost_port *vp)
+{
+	for (uint16_t i = 0; i < vp->port.nqueues; i++) {
+		struct vhost_queue *q = vp->queue[i];
+
+		if (q->tx_state == ZC_QUEUE_DOWN && !q->tx_enabled && q->tx.vq.window != NULL)
+			discard(&q->tx);
+	}
+}
+
 static int
 ring_attach(struct vhost_port *vp, uint16_t vring)
 {
@@ -336,8 +364,11 @@ ring_detach(struct vhost_port *vp, uint16_t vring)
 void
 zc_vhost_rings_detach(struct vhost_port *vp)
 {
+	/* A guest may break a queue and reset it between two ticks. */
+	zc_vhost_report_faults(vp);
 	for (uint16_t i = 0; i < 2 * vp->port.nqueues; i++)
 		ring_detach(vp, i);
+	zc_vhost_report_faults(vp);
 }
 
 /* ---- arming ---- */

@@ -32,9 +32,19 @@ zc_rx_attach(struct zc_rx *rx, const struct zc_vq_conf *conf, bool mergeable)
 	return 0;
 }
 
+static inline void
+count_fault(struct zc_rx *rx)
+{
+	if (likely(rx->vq.fault == ZC_VQ_OK || rx->fault_counted))
+		return;
+	rx->fault_counted = true;
+	ZC_COUNT(&rx->counters, broken, 1);
+}
+
 void
 zc_rx_detach(struct zc_rx *rx)
 {
+	count_fault(rx);
 	zc_vq_fini(&rx->vq);
 	free(rx->hdr);
 	rx->hdr = NULL;
@@ -381,10 +391,7 @@ zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
 	ZC_COUNT(&rx->counters, bytes, bytes);
 	ZC_COUNT(&rx->counters, zc_frames, in_place);
 	ZC_COUNT(&rx->counters, zc_bytes, bytes);
-	if (unlikely(rx->vq.fault != ZC_VQ_OK && !rx->fault_counted)) {
-		rx->fault_counted = true;
-		ZC_COUNT(&rx->counters, broken, 1);
-	}
+	count_fault(rx);
 	flush(rx);
 	return i;
 }

@@ -132,11 +132,21 @@ zc_tx_attach(struct zc_tx *tx, const struct zc_vq_conf *conf)
 	return 0;
 }
 
+static inline void
+count_fault(struct zc_tx *tx)
+{
+	if (likely(tx->vq.fault == ZC_VQ_OK || tx->fault_counted))
+		return;
+	tx->fault_counted = true;
+	ZC_COUNT(&tx->counters, broken, 1);
+}
+
 void
 zc_tx_detach(struct zc_tx *tx)
 {
 	rte_pktmbuf_free_bulk(tx->spare, tx->nspare);
 	tx->nspare = 0;
+	count_fault(tx);
 	zc_vq_fini(&tx->vq);
 	free(tx->seg_end);
 	tx->seg_end = NULL;
@@ -416,10 +426,7 @@ zc_tx_take(struct zc_tx *tx, struct rte_mbuf **pkts, uint16_t n)
 	uint16_t avail = zc_vq_avail(&tx->vq);
 	uint16_t taken = 0;
 
-	if (unlikely(tx->vq.fault != ZC_VQ_OK && !tx->fault_counted)) {
-		tx->fault_counted = true;
-		ZC_COUNT(&tx->counters, broken, 1);
-	}
+	count_fault(tx);
 	burst.shortest = tx->vq.hdr_len + burst.limits.frame_min;
 	burst.room = room(tx);
 	n = RTE_MIN(n, avail);

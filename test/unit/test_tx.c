@@ -103,11 +103,22 @@ post(struct rig *rig, const struct layout *l, const void *frame, uint32_t len)
 	rig->offered++;
 }
 
+/* Turns in which the queue is passed over for what its chains cost. */
+static void
+pay(void)
+{
+	struct rte_mbuf *none[BURST];
+
+	while (tx.debt > 0)
+		assert_int_equal(zc_tx_take(&tx, none, BURST), 0);
+}
+
 static struct rte_mbuf *
 take(void)
 {
 	struct rte_mbuf *m = NULL;
 
+	pay();
 	assert_int_equal(zc_tx_take(&tx, &m, 1), 1);
 	return m;
 }
@@ -607,6 +618,7 @@ sizes_that_are_no_frames(void **state)
 
 		for (unsigned int k = 0; k < RTE_DIM(sizes); k++) {
 			post(&rig, ways[i], random_bytes(sizes[k].len, k), sizes[k].len);
+			pay();
 			assert_int_equal(zc_tx_take(&tx, &m, 1), sizes[k].good);
 			if (sizes[k].good)
 				rte_pktmbuf_free(m);
@@ -952,6 +964,8 @@ play(enum hostile_move move, uint32_t threshold)
 	if (move != HOSTILE_MOVE_AVAIL_BACK && move != HOSTILE_MOVE_AVAIL_JUMP)
 		drv_ring_publish(&rig.q->ring);
 	got = zc_tx_take(&tx, pkts, BURST);
+	pay();
+	got += zc_tx_take(&tx, pkts + got, BURST - got);
 	for (uint16_t i = 0; i < got; i++)
 		if (pkts[i]->pkt_len == 600 && kind != HOSTILE_SELF)
 			same_bytes(pkts[i], frame, 600);

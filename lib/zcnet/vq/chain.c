@@ -118,12 +118,12 @@ open_indirect(struct zc_vq *vq, struct table *table, const struct vring_desc *de
 	return 0;
 }
 
-int
-zc_vq_chain(struct zc_vq *vq, uint16_t head, bool writable, struct zc_chain *chain)
+static inline int
+walk(struct zc_vq *vq, uint16_t head, bool writable, struct zc_chain *chain, uint32_t *walked)
 {
 	struct table table = { .hva = (const uint8_t *)vq->desc, .count = vq->size };
 	uint16_t direction = writable ? VRING_DESC_F_WRITE : 0;
-	uint32_t index = head, walked = 0;
+	uint32_t index = head;
 	struct vring_desc desc;
 	int ret;
 
@@ -131,7 +131,7 @@ zc_vq_chain(struct zc_vq *vq, uint16_t head, bool writable, struct zc_chain *cha
 	chain->nseg = 0;
 	for (;;) {
 		/* Spec 2.7.5.3.1: a chain has no more descriptors than the queue. */
-		if (unlikely(walked++ > vq->size))
+		if (unlikely((*walked)++ > vq->size))
 			return -EINVAL;
 		ret = read_desc(vq, &table, index, &desc);
 		if (unlikely(ret < 0))
@@ -152,6 +152,16 @@ zc_vq_chain(struct zc_vq *vq, uint16_t head, bool writable, struct zc_chain *cha
 			return 0;
 		index = desc.next;
 	}
+}
+
+int
+zc_vq_chain(struct zc_vq *vq, uint16_t head, bool writable, struct zc_chain *chain)
+{
+	uint32_t walked = 0;
+	int ret = walk(vq, head, writable, chain, &walked);
+
+	chain->walked = walked;
+	return ret;
 }
 
 int

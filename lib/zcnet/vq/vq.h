@@ -48,10 +48,18 @@ struct zc_seg {
 	uint32_t len;
 };
 
+/**
+ * Descriptors that a queue may have walked in a turn of its worker, 32 chains of 8: a burst ends
+ * there. What one chain has beyond that, and each descriptor of a malformed chain, is paid in turns
+ * in which the queue is passed over, so that its neighbours get their share.
+ */
+#define ZC_WALK_TURN 256
+
 /** A checked chain: all its buffers of one direction. */
 struct zc_chain {
-	uint32_t len;  /* bytes in all */
-	uint32_t nseg; /* pieces in use; one descriptor may be several where it crosses regions */
+	uint32_t len;    /* bytes in all */
+	uint32_t nseg;   /* pieces in use; one descriptor may be several where it crosses regions */
+	uint32_t walked; /* descriptors read, of a malformed chain too */
 	struct zc_seg seg[ZC_CHAIN_SEGS_MAX];
 };
 

@@ -28,6 +28,7 @@ zc_rx_attach(struct zc_rx *rx, const struct zc_vq_conf *conf, bool mergeable)
 	rx->fill = conf->next_avail;
 	rx->mergeable = mergeable;
 	rx->fault_counted = false;
+	rx->debt = 0;
 	zc_vq_suppress(&rx->vq);
 	return 0;
 }
@@ -246,6 +247,7 @@ open_position(struct zc_rx *rx, uint16_t pos)
 		zc_vq_break(&rx->vq, ZC_VQ_BAD_CHAIN);
 		return ZCNET_Q_drop_no_buffer;
 	}
+	rx->walked += rx->vq.chain.walked;
 	return 0;
 }
 
@@ -370,6 +372,11 @@ zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
 	uint32_t in_place = 0, bytes = 0;
 	uint16_t i;
 
+	if (unlikely(rx->debt > 0)) {
+		rx->debt--;
+		return 0;
+	}
+	rx->walked = 0;
 	zc_vq_prefetch_used(&rx->vq, rx->fill, n);
 	for (i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
@@ -383,8 +390,12 @@ zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
 			zc_ctor_recycle(ctor, m);
 		} else if (!put_copy(rx, m)) {
 			break;
+		} else if (unlikely(rx->walked >= ZC_WALK_TURN)) {
+			i++;
+			break;
 		}
 	}
+	rx->debt = rx->walked / ZC_WALK_TURN;
 	if (ctor != NULL)
 		ctor->armed -= in_place;
 	ZC_COUNT(&rx->counters, frames, in_place);

@@ -30,7 +30,9 @@ struct zc_rx {
 	struct zc_vq vq;
 	/* [vq.size]: virtio-net header of the buffer armed at a position, NULL: a hole */
 	uint8_t **hdr;
-	uint16_t fill; /* next position to fill */
+	uint16_t fill;   /* next position to fill */
+	uint32_t walked; /* descriptors in this burst */
+	uint32_t debt;   /* turns to be passed over, for chains that take long to walk */
 	bool fault_counted;
 	bool mergeable;
 	struct zc_counters counters;
@@ -51,9 +53,9 @@ void zc_rx_detach(struct zc_rx *rx);
  *
  * Runs on: the owner. Never blocks.
  *
- * @return frames consumed, 0..n: delivered, or dropped and counted. Fewer than n only with
- *   ZCNET_RX_FULL_WAIT when the guest
- *   has no buffers; the rest stays the caller's.
+ * @return frames consumed, 0..n: delivered, or dropped and counted. Fewer than n with
+ *   ZCNET_RX_FULL_WAIT when the guest has no buffers, and when its chains take long to walk; the
+ *   rest stays the caller's.
  */
 uint16_t zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n);
 

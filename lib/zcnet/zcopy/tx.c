@@ -127,6 +127,7 @@ zc_tx_attach(struct zc_tx *tx, const struct zc_vq_conf *conf)
 		zc_vq_fini(&tx->vq);
 		return -ENOMEM;
 	}
+	tx->debt = 0;
 	tx->fault_counted = false;
 	zc_vq_suppress(&tx->vq);
 	return 0;
@@ -282,6 +283,8 @@ struct burst {
 	struct zc_tx_limits limits;
 	uint32_t shortest; /* bytes of a chain with the shortest frame */
 	uint32_t room;     /* segments that may still be attached */
+	uint32_t most;     /* bytes at which it ends; 0 once enough descriptors were walked */
+	uint32_t walked;   /* of chains that aren't a single one */
 	uint32_t bytes;
 	uint32_t zc_frames;
 	uint32_t zc_bytes;
@@ -342,15 +345,21 @@ take_chain(struct zc_tx *tx, struct burst *burst, uint16_t head, struct rte_mbuf
 	struct frame frame = { 0 };
 	enum zcnet_queue_counter way;
 	uint32_t nsegs, len, copy;
+	bool good = zc_vq_chain(&tx->vq, head, false, chain) == 0 &&
+			zc_chain_trim(chain, tx->vq.hdr_len) == 0;
 
-	if (zc_vq_chain(&tx->vq, head, false, chain) < 0 ||
-			zc_chain_trim(chain, tx->vq.hdr_len) < 0) {
+	burst->walked += chain->walked;
+	if (unlikely(burst->walked >= ZC_WALK_TURN))
+		burst->most = 0;
+	if (!good) {
 		ZC_COUNT(&tx->counters, drop_bad_chain, 1);
+		tx->debt += chain->walked;
 		return DROPPED;
 	}
 	len = chain->len;
 	if (len < RTE_ETHER_HDR_LEN || len > burst->limits.frame_max) {
 		ZC_COUNT(&tx->counters, drop_bad_size, 1);
+		tx->debt += chain->walked;
 		return DROPPED;
 	}
 	nsegs = segments_of(chain) + (burst->limits.header_bytes > 0);
@@ -422,17 +431,21 @@ take_one(struct zc_tx *tx, struct burst *burst, uint16_t head, struct rte_mbuf *
 uint16_t
 zc_tx_take(struct zc_tx *tx, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct burst burst = { .limits = tx->limits };
+	struct burst burst = { .limits = tx->limits, .most = ZC_TX_BURST_BYTES };
 	uint16_t avail = zc_vq_avail(&tx->vq);
 	uint16_t taken = 0;
 
+	if (unlikely(tx->debt > 0)) {
+		tx->debt--;
+		return 0;
+	}
 	count_fault(tx);
 	burst.shortest = tx->vq.hdr_len + burst.limits.frame_min;
 	burst.room = room(tx);
 	n = RTE_MIN(n, avail);
 	if (n > 0)
 		zc_vq_prefetch_used(&tx->vq, tx->vq.next_avail, n);
-	while (n-- > 0 && burst.bytes < ZC_TX_BURST_BYTES) {
+	while (n-- > 0 && burst.bytes < burst.most) {
 		uint16_t pos = tx->vq.next_avail;
 		uint16_t head = zc_vq_head(&tx->vq, pos);
 		enum taken what;
@@ -449,6 +462,7 @@ zc_tx_take(struct zc_tx *tx, struct rte_mbuf **pkts, uint16_t n)
 		tx->seg_end[pos & tx->vq.mask] = tx->seg_head;
 		tx->vq.next_avail = pos + 1;
 	}
+	tx->debt += burst.walked / ZC_WALK_TURN;
 	ZC_COUNT(&tx->counters, frames, taken);
 	ZC_COUNT(&tx->counters, bytes, burst.bytes);
 	ZC_COUNT(&tx->counters, zc_frames, burst.zc_frames);

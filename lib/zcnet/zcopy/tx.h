@@ -72,6 +72,8 @@ struct zc_tx {
 	uint32_t mark_seg; /* segment that the age is told by, and when it was already out */
 	uint64_t mark_tsc;
 	uint64_t seen_tsc; /* when the owner last looked */
+	/* turns to be passed over: what malformed and long chains cost is paid in turns */
+	uint32_t debt;
 	bool fault_counted;
 	uint16_t nspare;
 	struct rte_mbuf *spare[ZC_TX_SPARE];

@@ -79,6 +79,14 @@ own_callfd(const struct vhost_port *vp, int callfd)
 	return fd;
 }
 
+/* Does each part begin where the specification lets it (virtio 1.2, 2.7)? */
+static bool
+is_aligned(const struct zc_vq_conf *conf)
+{
+	return (uintptr_t)conf->desc % 16 == 0 && (uintptr_t)conf->avail % 2 == 0 &&
+			(uintptr_t)conf->used % 4 == 0;
+}
+
 /* Fill @conf with where the ring lies now. */
 static int
 ring_conf(struct vhost_port *vp, uint16_t vring, struct zc_vq_conf *conf)
@@ -117,6 +125,12 @@ ring_conf(struct vhost_port *vp, uint16_t vring, struct zc_vq_conf *conf)
 	if (conf->desc == NULL || conf->avail == NULL || conf->used == NULL)
 		return zc_fail(EINVAL, "port %s: ring %u lies outside of the guest's memory",
 				vp->port.name, vring);
+	if (!is_aligned(conf))
+		return zc_fail(EINVAL,
+				"port %s: ring %u is misaligned: descriptors at %p, avail at %p, "
+				"used at %p; 16, 2 and 4 bytes are right",
+				vp->port.name, vring, (void *)conf->desc, (void *)conf->avail,
+				(void *)conf->used);
 	return 0;
 }
 

@@ -181,10 +181,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint32_t len = 14 + bytes_u16(&in) % (FRAME_MAX - 13);
 
 	s.tx.limits = (struct zc_tx_limits){ .threshold = bytes_u8(&in) * 16,
+		.frame_min = 14,
 		.frame_max = FRAME_MAX,
 		.header_bytes = how & 1 ? bytes_u8(&in) : 0,
 		.out_max = 1024,
-		.segs_max = 1 + bytes_u8(&in) % 64,
+		.segs_max = 2 + bytes_u8(&in) % 64,
 		.copy = how & 2 ? ZC_TX_COPY_OFF : ZC_TX_ATTACH };
 	begin(&s.from, &in, &from, how & 4 ? 10 : 12);
 	begin(&s.to, &in, &to, how & 8 && !(how & 16) ? 10 : 12);

@@ -529,7 +529,10 @@ end_process(void)
 static struct zcnet_port *
 new_port(const char *name)
 {
-	const struct zc_port_takes takes = { .attached = true, .segs_max = 64, .frame_max = 65553 };
+	const struct zc_port_takes takes = { .attached = true,
+		.segs_max = 64,
+		.frame_min = 14,
+		.frame_max = 65553 };
 	struct zcnet_vhost_conf conf;
 	struct zcnet_port *port;
 	char path[64];

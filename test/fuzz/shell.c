@@ -66,7 +66,9 @@ look_at_keys(struct app_shell *sh, const struct app_words *words, enum app_objec
 	{ \
 		return look(sh, words); \
 	}
+/* All of the table but help, load and quit. */
 LOOK(show_port)
+LOOK(show_caps)
 LOOK(show_queue)
 LOOK(show_worker)
 LOOK(show_mempool)

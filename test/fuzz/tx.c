@@ -173,14 +173,24 @@ check_segment(const struct rte_mbuf *seg)
 	FUZZ_CHECK(seg->ol_flags & RTE_MBUF_F_EXTERNAL, "no external buffer");
 }
 
+/* Zeros make up for what is missing. */
+static uint32_t
+frame_len(void)
+{
+	return RTE_MAX(s.walk.len - s.g.hdr_len, s.tx.limits.frame_min);
+}
+
 static void
 check_frame(const struct rte_mbuf *m, uint16_t pos)
 {
 	static uint8_t want[LEN_MAX];
-	uint32_t len = guest_gather(&s.walk, s.g.hdr_len, want, sizeof(want)), at = 0;
+	uint32_t len = frame_len(), at = 0;
 	const char *why = "";
 
+	memset(want, 0, len);
+	guest_gather(&s.walk, s.g.hdr_len, want, sizeof(want));
 	FUZZ_CHECK(rte_mbuf_check(m, 1, &why) == 0, "%s", why);
+	FUZZ_CHECK(m->nb_segs <= s.tx.limits.segs_max, "%u segments", m->nb_segs);
 	FUZZ_CHECK(m->pkt_len == len, "%u bytes instead of %u at %u", m->pkt_len, len, pos);
 	for (const struct rte_mbuf *seg = m; seg != NULL; seg = seg->next) {
 		check_segment(seg);
@@ -207,7 +217,7 @@ check_taken(struct rte_mbuf **pkts, uint16_t n, uint16_t pos, bool lost_some)
 			continue;
 		FUZZ_CHECK(got < n || lost_some, "a good frame was dropped");
 		/* Any may be missing. */
-		if (lost_some && pkts[got]->pkt_len != s.walk.len - s.g.hdr_len)
+		if (lost_some && pkts[got]->pkt_len != frame_len())
 			continue;
 		if (!lost_some)
 			check_frame(pkts[got], pos);
@@ -301,17 +311,18 @@ complete(uint64_t later)
 static void
 set_limits(struct bytes *in)
 {
+	uint8_t last;
+
 	s.tx.limits = (struct zc_tx_limits){
 		.threshold = bytes_u8(in) * 8,
-		.frame_min = RTE_ETHER_HDR_LEN,
 		.frame_max = 60 + bytes_u16(in),
 		.header_bytes = bytes_u8(in),
 		.out_max = 1 + bytes_u8(in) * 4,
 		.segs_max = 1 + bytes_u8(in),
-		.copy = bytes_u8(in) % 8,
 	};
-	if (s.tx.limits.copy > ZC_TX_COPY_RECOVER)
-		s.tx.limits.copy = ZC_TX_ATTACH;
+	last = bytes_u8(in);
+	s.tx.limits.frame_min = RTE_ETHER_HDR_LEN + last / 8 * 2;
+	s.tx.limits.copy = last % 8 > ZC_TX_COPY_RECOVER ? ZC_TX_ATTACH : last % 8;
 }
 
 static void

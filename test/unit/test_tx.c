@@ -480,6 +480,39 @@ out_bound_holds_with_pieces(void **state)
 	rig_fini(&rig);
 }
 
+/* They are counted in 32 bits: order, bound and age hold where those wrap. */
+static void
+segment_numbers_wrap(void **state)
+{
+	const struct layout three = { .name = "3", .hdr = LAYOUT_HDR_ALONE, .pieces = 3 };
+	struct rte_mbuf *pkts[5];
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, rig_guest(0, 0, 0));
+	tx.seg_head = tx.seg_back = tx.seg_done = tx.mark_seg = UINT32_MAX - 4;
+	tx.limits.out_max = 12;
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 5; i++)
+			post(&rig, &three, random_bytes(900, i), 900);
+		assert_int_equal(zc_tx_take(&tx, pkts, 5), 4);
+		assert_int_equal(zc_tx_out(&tx), 12);
+		zc_tx_complete(&tx, 1000);
+		zc_tx_complete(&tx, 1500);
+		assert_int_equal(zc_tx_age(&tx), 500);
+		rte_pktmbuf_free_bulk(pkts + 1, 3);
+		complete(&rig, 0);
+		assert_int_equal(zc_tx_take(&tx, pkts + 4, 1), 0);
+		rte_pktmbuf_free(pkts[0]);
+		complete(&rig, 4);
+		assert_int_equal(zc_tx_out(&tx), 0);
+		rte_pktmbuf_free(take());
+		complete(&rig, 1);
+	}
+	assert_true(tx.seg_head < 100);
+	rig_fini(&rig);
+}
+
 static void
 out_of_slots_and_back(void **state)
 {
@@ -1053,6 +1086,7 @@ main(void)
 		cmocka_unit_test(more_segments_than_the_nic_takes),
 		cmocka_unit_test(out_is_bounded),
 		cmocka_unit_test(out_bound_holds_with_pieces),
+		cmocka_unit_test(segment_numbers_wrap),
 		cmocka_unit_test(out_of_slots_and_back),
 		cmocka_unit_test(burst_is_bounded_in_bytes),
 		cmocka_unit_test(copies_with_more_segments_than_the_nic_takes),

@@ -11,6 +11,15 @@ import noise
 from switches import CPU_GUEST, Failed
 
 
+# How a guest lays its rings and chains out.
+RING_KINDS = {
+    '': (),
+    'table': ('--table',),
+    'hdr': ('--hdr-alone',),
+    'plain': ('--features', 'none', '--mergeable', '0'),
+}
+
+
 class Guest:
     """A process that is a guest, or two, until it is told to stop."""
 
@@ -44,7 +53,7 @@ class Guest:
 def single(build, sock, mode, cell):
     """zcnet-guest that floods, sinks or is idle."""
     argv = [os.path.join(build, 'test/lib/zcnet-guest'), '--socket', sock, '--queues', str(cell.queues),
-            '--seconds', '600', '--slot-bytes', str(slot_bytes(cell))]
+            '--seconds', '600', '--slot-bytes', str(slot_bytes(cell)), *RING_KINDS[cell.ring]]
     if mode == 'flood':
         argv += ['--size', str(cell.size), '--desc', str(cell.desc)]
     elif mode == 'sink':
@@ -54,19 +63,15 @@ def single(build, sock, mode, cell):
     return Guest([*argv, mode])
 
 
-def pair(program, sender, receiver, cell):
+def pair(build, sender, receiver, cell):
     """One that floods and one that sinks, in one loop."""
-    return Guest([program, sender, receiver, str(cell.size), str(cell.bufsize)])
+    return Guest([os.path.join(build, 'test/bench/pair'), sender, receiver, str(cell.size), str(cell.bufsize)])
 
 
-def build_pair(build, folder):
-    """Compile pair.c; @return the program."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    program = os.path.join(folder, 'pair')
-    subprocess.run(['cc', '-O2', '-Wall', '-Wextra', '-D_GNU_SOURCE', '-I', os.path.join(here, '../lib'), '-o',
-                    program, os.path.join(here, 'pair.c'), os.path.join(build, 'test/lib/libtest_guest.a')],
-                   check=True)
-    return program
+def paced(build, sender, receiver, cell, rate):
+    """One that sends at a rate, and one that tells how long the frames took, in one loop."""
+    return Guest([os.path.join(build, 'test/bench/paced'), sender, receiver, str(cell.size), str(rate),
+                  *(['irq'] if cell.irq else [])])
 
 
 def slot_bytes(cell):

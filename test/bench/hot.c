@@ -11,9 +11,13 @@
  *                                              driver frees one by one and not the whole burst
  *     in/BYTES[/bounce|/foreign]               NIC to guest: in place, or copied out of one of the
  *                                              constructor's host buffers or another pool's
+ *
+ * With "scale" it compares two threads, each with a queue and a core of its own, with one.
  */
 #include <gnu/libc-version.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +93,6 @@ struct rig {
 };
 
 static struct zc_map *map;
-static uint64_t sample[ROUNDS_MAX];
 
 static void
 die(const char *what, const struct rig *rig)
@@ -322,28 +325,140 @@ by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* Cycles a frame: half of the bursts took less, and a hundredth of them. */
+struct result {
+	double median, best;
+};
+
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
 static void
-run(const struct cell *cell, struct rte_mempool *host, uint32_t rounds)
+make(struct rig *rig)
+{
+	pthread_mutex_lock(&making);
+	lay_out(rig);
+	attach(rig);
+	pthread_mutex_unlock(&making);
+}
+
+static void
+drop(struct rig *rig)
+{
+	pthread_mutex_lock(&making);
+	if (rig->tx != NULL) {
+		zc_tx_detach(rig->tx);
+		if (!zc_tx_fini(rig->tx))
+			die("buffers are still out", rig);
+	} else {
+		zc_rx_detach(rig->rx);
+		zc_ctor_fini(rig->ctor);
+	}
+	pthread_mutex_unlock(&making);
+	free(rig->tx);
+	free(rig->rx);
+	free(rig->ctor);
+	free(rig->desc);
+	free(rig->avail);
+	free(rig->used);
+}
+
+static struct result
+run(const struct cell *cell, struct rte_mempool *host, uint32_t rounds, pthread_barrier_t *begin)
 {
 	struct rig rig = { .cell = cell, .host = host };
+	uint64_t *sample = lines(rounds * sizeof(*sample));
+	struct result result;
 
-	lay_out(&rig);
-	attach(&rig);
+	make(&rig);
 	if (cell->way == IN)
 		post(&rig, RING);
 	for (uint32_t i = 0; i < WARM_ROUNDS; i++)
 		one_round(&rig);
+	if (begin != NULL)
+		pthread_barrier_wait(begin);
 	cell_begins();
 	for (uint32_t i = 0; i < rounds; i++)
 		sample[i] = one_round(&rig);
 	cell_ends();
 	check(&rig, rounds);
+	drop(&rig);
 	qsort(sample, rounds, sizeof(sample[0]), by_value);
-	printf("%-20s %7.1f cycles a frame, at best %.1f, of %" PRIu64 " frames\n", cell->name,
-			(double)sample[rounds / 2] / burst_of(cell),
-			(double)sample[rounds / 100] / burst_of(cell),
-			(uint64_t)rounds * burst_of(cell));
+	result.median = (double)sample[rounds / 2] / burst_of(cell);
+	result.best = (double)sample[rounds / 100] / burst_of(cell);
+	free(sample);
+	return result;
 }
+
+/* ---- two threads beside one ---- */
+
+#define SCALE_ROUNDS 20000
+#define SCALE_TIMES 7
+
+struct worker {
+	unsigned int lcore;
+	const struct cell *cell;
+	struct rte_mempool *host;
+	pthread_barrier_t *begin;
+	double cycles;
+};
+
+static void *
+work(void *arg)
+{
+	struct worker *worker = arg;
+	cpu_set_t cpu;
+
+	CPU_ZERO(&cpu);
+	CPU_SET(worker->lcore, &cpu);
+	pthread_setaffinity_np(pthread_self(), sizeof(cpu), &cpu);
+	unit_be_lcore(worker->lcore);
+	worker->cycles = run(worker->cell, worker->host, SCALE_ROUNDS, worker->begin).median;
+	return NULL;
+}
+
+/* @return frames a cycle of @n threads together */
+static double
+together(const struct cell *cell, struct rte_mempool *host, unsigned int n)
+{
+	struct worker worker[2];
+	pthread_t thread[2];
+	pthread_barrier_t begin;
+	double sum = 0;
+
+	pthread_barrier_init(&begin, NULL, n);
+	for (unsigned int i = 0; i < n; i++) {
+		worker[i] = (struct worker){ i, cell, host, &begin, 0 };
+		pthread_create(&thread[i], NULL, work, &worker[i]);
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		pthread_join(thread[i], NULL);
+		sum += 1 / worker[i].cycles;
+	}
+	pthread_barrier_destroy(&begin);
+	return sum;
+}
+
+/* One line a cell, as JSON: how many times what one does two do, several times over. */
+static void
+scale(struct rte_mempool *host)
+{
+	static const char *const of[] = { "out/64", "out/1518", "out/9000x6", "in/1518" };
+
+	for (size_t i = 0; i < RTE_DIM(cells); i++) {
+		for (size_t k = 0; k < RTE_DIM(of); k++) {
+			if (strcmp(cells[i].name, of[k]) != 0)
+				continue;
+			printf("{\"cell\": \"%s\", \"times\": [", of[k]);
+			for (int n = 0; n < SCALE_TIMES; n++)
+				printf("%s%.3f", n > 0 ? ", " : "",
+						together(&cells[i], host, 2) /
+								together(&cells[i], host, 1));
+			printf("]}\n");
+		}
+	}
+}
+
+/* ---- the program ---- */
 
 /* On what the number of instructions depends, besides the code. */
 static void
@@ -368,18 +483,35 @@ is_chosen(const char *name, int argc, char **argv)
 	return argc <= 2;
 }
 
+static void
+run_chosen(struct rte_mempool *host, uint32_t rounds, int argc, char **argv)
+{
+	for (size_t i = 0; i < RTE_DIM(cells); i++) {
+		struct result result;
+
+		if (!is_chosen(cells[i].name, argc, argv))
+			continue;
+		result = run(&cells[i], host, rounds, NULL);
+		printf("%-20s %7.1f cycles a frame, at best %.1f, of %" PRIu64 " frames\n",
+				cells[i].name, result.median, result.best,
+				(uint64_t)rounds * burst_of(&cells[i]));
+	}
+}
+
 int
 main(int argc, char **argv)
 {
-	uint32_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 20000;
+	bool scaling = argc == 2 && strcmp(argv[1], "scale") == 0;
+	uint32_t rounds = argc > 1 && !scaling ? strtoul(argv[1], NULL, 10) : 20000;
 	struct zc_region region = { .gpa = GPA, .size = RING * BUF };
 	struct rte_mempool *host;
 
 	if (rounds < 1 || rounds > ROUNDS_MAX) {
-		fprintf(stderr, "usage: hot [ROUNDS [CELL...]]\n");
+		fprintf(stderr, "usage: hot [ROUNDS [CELL...]] | hot scale\n");
 		return 2;
 	}
-	tell_tools();
+	if (!scaling)
+		tell_tools();
 	if (unit_eal_start() < 0 || unit_register_ops() < 0)
 		return 1;
 	region.hva = lines(region.size);
@@ -389,9 +521,10 @@ main(int argc, char **argv)
 			SOCKET_ID_ANY);
 	if (map == NULL || host == NULL)
 		return 1;
-	for (size_t i = 0; i < RTE_DIM(cells); i++)
-		if (is_chosen(cells[i].name, argc, argv))
-			run(&cells[i], host, rounds);
+	if (scaling)
+		scale(host);
+	else
+		run_chosen(host, rounds, argc, argv);
 	unit_eal_fini(NULL);
 	return 0;
 }

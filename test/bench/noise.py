@@ -14,22 +14,18 @@ import os
 import re
 import subprocess
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-
 WAITED_MOST = 0.02      # share of a window that the switch's thread may have waited for its core
 ALIKE = 1.3             # cycles of the cache line's way may differ by so much in one state
 LOOP_MOST = 1.1         # of the loop's best: more is a slow clock
 
 
 class Probe:
-    """The probe, compiled once; and the best that it has shown."""
+    """The probe, and the best that it has shown."""
 
-    def __init__(self, folder, cpus):
-        self.path = os.path.join(folder, 'probe')
+    def __init__(self, build, cpus):
+        self.path = os.path.join(build, 'test/bench/probe')
         self.cpus = [str(c) for c in cpus]
         self.best = {}
-        subprocess.run(['cc', '-O2', '-Wall', '-Wextra', '-D_GNU_SOURCE', '-pthread', '-o', self.path,
-                        os.path.join(HERE, 'probe.c')], check=True)
         for _ in range(20):
             self.take()
 

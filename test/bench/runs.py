@@ -29,6 +29,8 @@ class Run:
     windows: int = 0
     state: float | None = None  # of the machine, see noise.Probe
     round: int = 0              # runs of one round came one after the other
+    p50_us: float | None = None     # a frame's time from guest to guest
+    p99_us: float | None = None
     guest: dict = dataclasses.field(default_factory=dict)
 
     def is_quiet(self):
@@ -42,8 +44,8 @@ class Bench:
         self.build = build
         self.windows = windows
         self.base = tempfile.mkdtemp(prefix='zc-bench-')
-        self.probe = noise.Probe(self.base, (CPU_GUEST, CPU_SWITCH))
-        self.pair = machines.build_pair(build, self.base)
+        self.probe = noise.Probe(build, (CPU_GUEST, CPU_SWITCH))
+        self.rates = {}     # frames a second of cells that are run at a part of another's
 
     def close(self):
         shutil.rmtree(self.base, ignore_errors=True)
@@ -59,6 +61,7 @@ class Bench:
             guests = self.connect(switch, cell)
             run = self.watch(switch, guests)
             run.guest.update(guests[0].stop())
+            run.p50_us, run.p99_us = run.guest.get('p50_us'), run.guest.get('p99_us')
         finally:
             for guest in guests:
                 if guest.process.poll() is None:
@@ -79,8 +82,11 @@ class Bench:
             for guest in idle:
                 guest.check()
                 guest.freeze()
-            if cell.way in ('guests', 'both'):
-                return [machines.pair(self.pair, switch.sockets[0], switch.sockets[busy - 1], cell), *idle]
+            if cell.half:
+                return [machines.paced(self.build, switch.sockets[0], switch.sockets[busy - 1], cell,
+                                       self.rates[cell]), *idle]
+            if cell.way in ('guests', 'both', 'trip'):
+                return [machines.pair(self.build, switch.sockets[0], switch.sockets[busy - 1], cell), *idle]
             mode = 'flood' if cell.way == 'out' else 'sink'
             return [machines.single(self.build, switch.sockets[0], mode, cell), *idle]
         except BaseException:
@@ -177,23 +183,42 @@ def one_run(bench, cell, kind, number, peers, failures, progress):
                   f'{state}')
 
 
+def half_rate(bench, cell, kind, results):
+    """Half of what the first peer managed in the whole cell; remembered. @return whether there is one"""
+    runs = results.get(cell.whole(), {}).get(kind.name)
+    if runs:
+        # The switch counts a frame on its way out and on its way home.
+        bench.rates[cell] = int(statistics.median(r.pps for r in runs) / 2 / 2)
+    return bool(runs)
+
+
+def measure_cell(bench, cell, kinds, rounds, again, end, results, failures, progress):
+    if cell.half and not half_rate(bench, cell, kinds[0], results):
+        failures[cell] = {k.name: f'no figure for {cell.whole().name} to take half of' for k in kinds}
+        return
+    peers = results[cell] = {k.name: [] for k in kinds}
+    failures[cell] = {}
+    for number in range(rounds + again):
+        enough = len(good_rounds(good_runs(peers)[0])) >= rounds
+        if number >= rounds and (enough or time.monotonic() > end):
+            break
+        progress.total += len(kinds) if number >= rounds else 0
+        for kind in kinds:
+            one_run(bench, cell, kind, number, peers, failures[cell], progress)
+
+
 def measure(bench, cells, kinds, rounds, again, limit):
     """All cells with all peers, taking turns: {cell: {peer: [Run]}}, and {cell: {peer: why not}}.
 
     Where noise left too few runs of one state, there are more rounds, again at most, and none after
-    limit seconds.
+    limit seconds. Interrupted, it gives what there is.
     """
     end = time.monotonic() + limit
     results, failures = {}, {}
     progress = Progress(len(cells) * len(kinds) * rounds)
-    for cell in cells:
-        peers = results[cell] = {k.name: [] for k in kinds}
-        failures[cell] = {}
-        for number in range(rounds + again):
-            enough = len(good_rounds(good_runs(peers)[0])) >= rounds
-            if number >= rounds and (enough or time.monotonic() > end):
-                break
-            progress.total += len(kinds) if number >= rounds else 0
-            for kind in kinds:
-                one_run(bench, cell, kind, number, peers, failures[cell], progress)
+    try:
+        for cell in cells:
+            measure_cell(bench, cell, kinds, rounds, again, end, results, failures, progress)
+    except KeyboardInterrupt:
+        print('bench: interrupted', file=sys.stderr)
     return results, failures

@@ -2,7 +2,8 @@
 """The programs compared: each is started for a cell, asked for its counters, and stopped.
 
 All get core CPU_SWITCH for forwarding and share CPU_GUEST with the guest for everything else, have
-the same kind of memory, and their NIC is net_null, which does nothing with a frame but free it.
+the same kind of memory, and their NIC is net_null, which does nothing with a frame but free it, or
+net_ring, which gives it back.
 """
 
 import contextlib
@@ -56,17 +57,19 @@ class Switch:
         """Guest ports; the busy ones are the first."""
         return max(self.cell.ports, 2 if self.cell.way == 'guests' else 1)
 
-    def nulls(self):
-        """Arguments of the NICs."""
+    def nics(self):
+        """EAL's arguments of the NICs."""
         c = self.cell
         if c.way == 'guests':
             return []
+        if c.way == 'trip':
+            return ['net_ring0']
         return [f'net_null0,size={c.size}' + (',no-rx=1' if c.way == 'out' else '')]
 
     def eal(self):
         return ['--lcores', f'0@{CPU_GUEST},1@{CPU_SWITCH}', '--file-prefix', self.prefix,
                 '--in-memory', '--no-pci', '--log-level', '4',
-                *[a for n in self.nulls() for a in ('--vdev', n)]]
+                *[a for n in self.nics() for a in ('--vdev', n)]]
 
     def spawn(self, argv, **more):
         with open(self.log, 'wb') as log:
@@ -123,11 +126,11 @@ class Testpmd(Switch):
 
     def start(self):
         c = self.cell
-        if self.guests() + len(self.nulls()) > 32:
+        if self.guests() + len(self.nics()) > 32:
             raise NotImplementedError('more ports than DPDK was built for')
         devices = [self.guest_device(i) for i in range(self.guests())]
         # Ports are paired in order of probing: guest and NIC next to each other.
-        nics = self.nulls()
+        nics = self.nics()
         pairs = [d for pair in zip(devices, nics) for d in pair] + devices[len(nics):]
         argv = ['stdbuf', '-oL', 'dpdk-testpmd', '--lcores', f'0@{CPU_GUEST},1@{CPU_SWITCH}', '--file-prefix',
                 self.prefix, '--in-memory', '--no-pci', '--log-level', '4', '-m', '768',
@@ -202,11 +205,11 @@ class Zcnet(Switch):
             rows += [f'[port guest{i}]', 'type = vhost', f'path = {path}', f'queues = {c.queues}',
                      f'zerocopy = {self.zerocopy}', f'header-bytes = {c.header}',
                      'rx-full = ' + ('wait' if c.way == 'guests' else 'drop')]
-        for i, _ in enumerate(self.nulls()):
-            rows += [f'[port nic{i}]', 'type = ethdev', f'device = net_null{i}',
+        for i, nic in enumerate(self.nics()):
+            rows += [f'[port nic{i}]', 'type = ethdev', f'device = {nic.split(",")[0]}',
                      f'queues = {c.queues}', f'mtu = {min(65535, max(1500, c.size))}']
         ports = [f'guest{i}' for i in range(self.guests())]
-        nics = [f'nic{i}' for i, _ in enumerate(self.nulls())]
+        nics = [f'nic{i}' for i, _ in enumerate(self.nics())]
         pairs = list(zip(ports, nics))
         rest = ports[len(nics):]
         pairs += list(zip(rest[::2], rest[1::2]))
@@ -240,7 +243,8 @@ class Zcnet(Switch):
     def counters(self):
         worker = self.ask('/zcnet/worker/stats')['0']
         # Where frames that were delivered are counted.
-        sides = {'out': [(0, 'rx')], 'in': [(0, 'tx')], 'both': [(0, 'rx'), (0, 'tx')], 'guests': [(1, 'tx')]}
+        sides = {'out': [(0, 'rx')], 'in': [(0, 'tx')], 'both': [(0, 'rx'), (0, 'tx')], 'trip': [(0, 'rx'), (0, 'tx')],
+                 'guests': [(1, 'tx')]}
         found = [self.ask(f'/zcnet/port/stats,guest{i}')[side] for i, side in sides[self.cell.way]]
         frames, no_copy = (sum(f[key] for f in found) for key in ('frames', 'zc_frames'))
         lost = sum(map(dropped, found))
@@ -317,11 +321,11 @@ class Ovs(Switch):
 
     def add_ports(self):
         """One bridge a pair of ports, with no flow but there and back."""
-        c, nulls = self.cell, self.nulls()
+        c, devices = self.cell, self.nics()
         vhost = ['type=dpdkvhostuser']
         rooms = [(f'guest{i}', vhost) for i in range(self.guests())]
         nics = [(f'nic{i}', ['type=dpdk', f'options:dpdk-devargs={n}', f'options:n_rxq={c.queues}'])
-                for i, n in enumerate(nulls)]
+                for i, n in enumerate(devices)]
         pairs = list(zip(rooms, nics))
         rest = rooms[len(nics):]
         pairs += list(zip(rest[::2], rest[1::2]))

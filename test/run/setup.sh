@@ -13,8 +13,8 @@ PKGS_run="dpdk dpdk-dev qemu-system-x86 iperf3 iproute2 busybox-static cpio kmod
 	procps python3 xz-utils"
 # clang builds and fuzzers, lint, Debian 13 beside this system, counting instructions
 PKGS_test="clang clang-format libclang-rt-dev shellcheck debootstrap git valgrind"
-# the peer to compare with
-PKGS_bench="openvswitch-switch-dpdk"
+# the peer to compare with, plots
+PKGS_bench="openvswitch-switch-dpdk gnuplot-nox"
 
 HUGEPAGES=1024
 

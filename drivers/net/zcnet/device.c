@@ -7,7 +7,6 @@
 #include <rte_malloc.h>
 
 #include "net_zcnet.h"
-#include "outside.h"
 
 /* Longest frame: 64 KB and an Ethernet header with a VLAN tag. */
 #define FRAME_MAX (65535 + 18)
@@ -19,7 +18,7 @@ net_zcnet_rx(void *arg, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct net_queue *queue = arg;
 
-	n = zc_outside_rx(queue->outside, queue->index, pkts, n);
+	n = zcnet_poll_rx(queue->poll, queue->index, pkts, n);
 	for (uint16_t i = 0; i < n; i++)
 		pkts[i]->port = queue->port_id;
 	return n;
@@ -30,7 +29,7 @@ net_zcnet_tx(void *arg, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct net_queue *queue = arg;
 
-	return zc_outside_tx(queue->outside, queue->index, pkts, n);
+	return zcnet_poll_tx(queue->poll, queue->index, pkts, n);
 }
 
 /* ---- link ---- */
@@ -79,7 +78,7 @@ queue_create(struct rte_eth_dev *dev, uint16_t index)
 
 	if (queue == NULL)
 		return NULL;
-	queue->outside = net_device(dev)->outside;
+	queue->poll = net_device(dev)->poll;
 	queue->index = index;
 	queue->port_id = dev->data->port_id;
 	return queue;
@@ -127,7 +126,7 @@ tx_queue_release(struct rte_eth_dev *dev, uint16_t index)
 static int
 rx_queue_start(struct rte_eth_dev *dev, uint16_t index)
 {
-	zc_outside_rx_start(net_device(dev)->outside, index);
+	zcnet_poll_rx_start(net_device(dev)->poll, index);
 	dev->data->rx_queue_state[index] = RTE_ETH_QUEUE_STATE_STARTED;
 	return 0;
 }
@@ -135,7 +134,7 @@ rx_queue_start(struct rte_eth_dev *dev, uint16_t index)
 static int
 rx_queue_stop(struct rte_eth_dev *dev, uint16_t index)
 {
-	zc_outside_rx_stop(net_device(dev)->outside, index);
+	zcnet_poll_rx_stop(net_device(dev)->poll, index);
 	dev->data->rx_queue_state[index] = RTE_ETH_QUEUE_STATE_STOPPED;
 	return 0;
 }
@@ -143,7 +142,7 @@ rx_queue_stop(struct rte_eth_dev *dev, uint16_t index)
 static int
 tx_queue_start(struct rte_eth_dev *dev, uint16_t index)
 {
-	zc_outside_tx_start(net_device(dev)->outside, index);
+	zcnet_poll_tx_start(net_device(dev)->poll, index);
 	dev->data->tx_queue_state[index] = RTE_ETH_QUEUE_STATE_STARTED;
 	return 0;
 }
@@ -151,7 +150,7 @@ tx_queue_start(struct rte_eth_dev *dev, uint16_t index)
 static int
 tx_queue_stop(struct rte_eth_dev *dev, uint16_t index)
 {
-	zc_outside_tx_stop(net_device(dev)->outside, index);
+	zcnet_poll_tx_stop(net_device(dev)->poll, index);
 	dev->data->tx_queue_state[index] = RTE_ETH_QUEUE_STATE_STOPPED;
 	return 0;
 }
@@ -200,8 +199,8 @@ net_zcnet_close(struct rte_eth_dev *dev)
 		return 0;
 	if (dev->data->dev_started)
 		stop(dev);
-	zc_outside_close(net->outside);
-	net->outside = NULL;
+	zcnet_poll_close(net->poll);
+	net->poll = NULL;
 	rte_eal_alarm_cancel(tell, dev);
 	/* A program that ended the library has ended its ports too. */
 	if (zcnet_port_find(dev->data->name) == net->port)

@@ -18,11 +18,9 @@
 #include <ethdev_driver.h>
 #include <zcnet/zcnet.h>
 
-struct zc_outside;
-
 /** One direction of a queue pair: what the bursts get. */
 struct net_queue {
-	struct zc_outside *outside;
+	struct zcnet_poll *poll;
 	uint16_t index;
 	uint16_t port_id;
 };
@@ -30,7 +28,7 @@ struct net_queue {
 /** dev_private. */
 struct net_device {
 	struct zcnet_port *port;
-	struct zc_outside *outside;
+	struct zcnet_poll *poll;
 	struct rte_ether_addr mac;
 	uint16_t queues; /* that the guest is offered */
 	bool up;         /* the guest's driver is ready */

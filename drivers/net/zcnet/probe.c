@@ -10,7 +10,6 @@
 #include <zcnet_mempool_guest.h>
 
 #include "net_zcnet.h"
-#include "outside.h"
 
 RTE_LOG_REGISTER(net_zcnet_logtype, pmd.net.zcnet, NOTICE);
 
@@ -86,8 +85,8 @@ open_port(struct rte_eth_dev *dev, const struct zcnet_vhost_conf *conf)
 	if (net->port == NULL)
 		return -rte_errno;
 	zcnet_port_stop(net->port);
-	net->outside = zc_outside_open(net->port, net_zcnet_changed, dev);
-	if (net->outside == NULL) {
+	net->poll = zcnet_poll_open(net->port, net_zcnet_changed, dev);
+	if (net->poll == NULL) {
 		int ret = -rte_errno;
 
 		zcnet_port_destroy(net->port);

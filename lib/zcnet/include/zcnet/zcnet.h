@@ -10,13 +10,14 @@
  * zcnet_last_error().
  *
  * Threads: every function here is for control threads (any thread that is not a zcnet worker);
- * calls are serialised inside. None may be called from a worker lcore.
+ * calls are serialised inside. None may be called from a worker lcore, but the bursts of poll.h.
  */
 #ifndef ZCNET_ZCNET_H
 #define ZCNET_ZCNET_H
 
 #include <zcnet/caps.h>
 #include <zcnet/conn.h>
+#include <zcnet/poll.h>
 #include <zcnet/port.h>
 #include <zcnet/stats.h>
 #include <zcnet/worker.h>

@@ -299,7 +299,7 @@ static void
 serve_rx(struct zc_vq_conf *conf, uint64_t r)
 {
 	struct rte_mbuf *pkts[BURST];
-	uint16_t n;
+	uint16_t n, put;
 
 	refill();
 	if ((r & 15) == 0 && s.n > 0) {
@@ -311,7 +311,9 @@ serve_rx(struct zc_vq_conf *conf, uint64_t r)
 		pkts[n]->data_len = pkts[n]->pkt_len = 60 + (r >> 32) % 1900;
 		n++;
 	}
-	FUZZ_CHECK(zc_rx_put(&s.rx, pkts, n) == n, "left over");
+	/* Chains that take long to walk are paid in turns. */
+	put = zc_rx_put(&s.rx, pkts, n);
+	rte_pktmbuf_free_bulk(pkts + put, n - put);
 	if (s.rx.vq.fault != ZC_VQ_OK)
 		reset_rx(conf);
 }

@@ -36,12 +36,6 @@ def rows():
     return re.findall(r'\.name = "(\w+)"', source('lib', 'zcnet', 'port', 'driver.c'))
 
 
-def segments(row):
-    """How many a row of the table takes in a frame."""
-    return int(re.search(rf'"{row}".*?segs_max = (\d+)', source('lib', 'zcnet', 'port', 'driver.c'),
-                         re.S)[1])
-
-
 def violations():
     """Names of what must never be."""
     return VIOLATIONS.findall(source('test', 'model', 'model.h'))
@@ -53,7 +47,7 @@ def own_row(rng):
     return {'dma': dma, 'own-map': int(dma and rng.random() < 0.1),
             'queue-stop': rng.choice((0, 1)), 'done': rng.choice((0, 1, 1, 2, 4, 6, 8)),
             'rs': rng.choice((0, 1)), 'segs': rng.choice((1, 2, 4, 8, 16, 40, 64)),
-            'tx-min': rng.choice((0, 17, 60)),
+            'tx-min': rng.choice((0, 17, 60, 100)),
             'order': rng.choice(('fifo',) * 6 + ('unordered', 'foreign')),
             'grain': rng.choice(('byte', '128', '1k', 'power')),
             'before': rng.choice((0,) * 8 + (12, 64)), 'second': int(rng.random() < 0.2),
@@ -89,6 +83,7 @@ class Trial:
                       'out_max': rng.choice((1, 16, 256, 1024, 1024))}
         self.draw_frames(rng)
         self.draw_guest(rng)
+        self.conn = f'c{number}'
         if good:
             self.keys['rx_desc'] = rng.choice((32, 64))
             self.guest_args += ['--ring-size', 1024, '--bufsize', 17000, '--mergeable', 1,
@@ -97,10 +92,11 @@ class Trial:
     def draw_frames(self, rng):
         # What isn't armed is received into 2 KB, more than that only in several.
         most = self.mtu + 14 if self.args['scatter'] else min(self.mtu + 14, 2000)
-        # A copy is in pieces of 2 KB, which must not be too many.
-        most = min(most, 2000 * int(self.args.get('segs') or segments(self.args['row'])))
         self.min = rng.choice((60, 60, 250, most))
         self.max = rng.choice((most, most, max(self.min, 300)))
+        self.set_frames()
+
+    def set_frames(self):
         self.count = min(FRAMES, 2 * BYTES // (self.min + self.max) // self.queues)
         self.args.update(seed=self.seed, plan=self.seed + 1, peer=self.seed + 2, min=self.min,
                          max=self.max)
@@ -126,11 +122,23 @@ class Trial:
     def config(self, rig):
         return (rig.vhost(self.guest, **self.vhost) +
                 r.ethdev(self.nic, self.device, **self.keys) +
-                r.connect(self.guest, self.nic, f'c{self.nic}'))
+                r.connect(self.guest, self.nic, self.conn))
 
     def __str__(self):
         keys = ' '.join(f'{k}={v}' for k, v in {**self.keys, **self.vhost}.items())
         return f'{self.vdev()} | {keys} | {" ".join(map(str, self.guest_args))}'
+
+
+class Steady(Trial):
+    """One whose frames are long enough to be attached, and short enough for all NICs."""
+
+    def __init__(self, rng, number, row=None):
+        super().__init__(rng, number, row, good=True)
+        self.vhost.update(threshold=256, out_max=rng.choice((64, 256, 1024)))
+
+    def draw_frames(self, rng):
+        self.min, self.max, self.mtu = 300, 1400, 1500
+        self.set_frames()
 
 
 def sums(zc, trials):
@@ -216,6 +224,13 @@ def shares(zc, trial):
     """How much went without a copy: a share per way, for people."""
     out, into = zc.stats(trial.guest, 'rx'), zc.stats(trial.guest, 'tx')
     return f'attached {r.share(out):.2f}, in place {r.share(into):.2f}'
+
+
+def drawn_seed():
+    """Of this run; said, so that it can be had again."""
+    seed = int(os.environ.get('ZC_MODEL_SEED') or random.randrange(1 << 31))
+    print(f'ZC_MODEL_SEED={seed}')
+    return seed
 
 
 def rounds():

@@ -175,7 +175,8 @@ make_row(const struct args *a, const char *device, uint16_t port_id)
 			.tx_done = a->done,
 			.tx_rs_thresh = a->rs,
 			.segs_max = a->segs,
-			.tx_min = a->tx_min,
+			/* Nobody tells but the row. */
+			.tx_min = a->known ? a->tx_min : 0,
 			.rx_order = word(a->order, orders, RTE_DIM(orders)),
 			.grain = word(a->grain, grains, RTE_DIM(grains)),
 			.rx_before = a->before,

@@ -46,6 +46,21 @@ read_segment(struct tx_queue *q, const struct slot *slot, uint32_t at)
 		memcpy(q->wire->sent + at, from, slot->len);
 }
 
+/* Without what was added to a frame that was too short. */
+static uint32_t
+unpadded(const struct tx_queue *q, uint32_t len)
+{
+	const uint8_t *frame = q->wire->sent;
+	struct frame_tag tag;
+
+	if (len != q->model->row->tx_min || !frame_tag_get(frame, len, &tag) || tag.len >= len)
+		return len;
+	for (uint32_t i = tag.len; i < len; i++)
+		if (frame[i] != 0)
+			return len;
+	return tag.len;
+}
+
 /* The frame that begins at @first, onto the wire. @return its descriptors */
 static uint32_t
 send_frame(struct tx_queue *q, uint32_t first)
@@ -62,7 +77,8 @@ send_frame(struct tx_queue *q, uint32_t first)
 		__atomic_store_n(&slot->posted, false, __ATOMIC_RELEASE);
 	} while (!slot->last);
 	q->wire->seen++;
-	bad = checker_take(&q->wire->checker, q->wire->sent, RTE_MIN(len, sizeof(q->wire->sent)));
+	len = unpadded(q, len);
+	bad = checker_take(&q->wire->checker, q->wire->sent, len);
 	if (bad >= 0)
 		violation(q->model, VIOLATION_altered, "sent, %u bytes, byte %jd", len,
 				(intmax_t)bad);

@@ -1,0 +1,28 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# How a soak test says what it did. Sourced.
+
+# versions: what was run on what.
+versions() {
+	cat <<-VERSIONS
+	zcnet $(git -C "$ZC_ROOT" rev-parse --short HEAD), DPDK $(pkg-config --modversion libdpdk),
+	$(cc --version | head -n 1), $(uname -sm) $(uname -r | sed "s,-.*,,").
+	VERSIONS
+}
+
+# section NAME: stdin becomes that section of doc/soak.md; the others stay as they are.
+section() {
+	doc=$ZC_ROOT/doc/soak.md
+	tmp=$(mktemp)
+	if [ -e "$doc" ]; then
+		awk -v name="$1" '/^## / { mine = $2 == name } !mine' "$doc" >"$tmp"
+	else
+		printf '# Long runs\n\nThe last run of each, written by `./dev soak NAME`.\n\n' >"$tmp"
+	fi
+	printf '\n## %s\n\n' "$1" >>"$tmp"
+	cat >>"$tmp"
+	echo >>"$tmp"
+	cat -s "$tmp" | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}' >"$doc"
+	rm "$tmp"
+}

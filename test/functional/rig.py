@@ -30,6 +30,7 @@ from zctl import Telemetry  # noqa: E402
 
 CPUS = sorted(os.sched_getaffinity(0))
 MAIN_CPU, WORKER_CPU = CPUS[0], CPUS[-1]
+ANSWER = 60             # seconds that telemetry has, however busy the machine
 PROMPT_HELP = 'End the program; every guest is told.'
 
 
@@ -196,9 +197,10 @@ class Zcnet(Process):
 
     def _up(self):
         try:
-            self.telemetry = self.telemetry or Telemetry(self.name, self.rig.dir)
+            self.telemetry = self.telemetry or Telemetry(self.name, self.rig.dir, ANSWER)
             return self.telemetry.ask('/zcnet/version')
         except (OSError, ValueError):
+            self.telemetry = None       # a late answer would be taken for the next one's
             return None
 
     def ask(self, command):

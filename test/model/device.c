@@ -196,6 +196,14 @@ rx_queue_setup(struct rte_eth_dev *dev, uint16_t index, uint16_t size, unsigned 
 
 /* ---- start and stop ---- */
 
+/* A driver's stop takes a queue apart that nobody may be in. */
+static void
+check_left(const struct model *model, const bool *busy, const char *what)
+{
+	if (__atomic_load_n(busy, __ATOMIC_SEQ_CST))
+		violation(model, VIOLATION_touched_after_stop, "%s, at stop", what);
+}
+
 static int
 stop(struct rte_eth_dev *dev)
 {
@@ -204,11 +212,13 @@ stop(struct rte_eth_dev *dev)
 	for (unsigned int i = 0; i < MODEL_QUEUES_MAX; i++) {
 		if (model->tx[i] != NULL) {
 			model->tx[i]->running = false;
+			check_left(model, &model->tx[i]->busy, "transmit");
 			if (!model->traits.keeps_tx)
 				tx_flush(model->tx[i]);
 		}
 		if (model->rx[i] != NULL) {
 			model->rx[i]->running = false;
+			check_left(model, &model->rx[i]->busy, "receive");
 			if (!model->traits.keeps_rx)
 				rx_flush(model->rx[i]);
 		}

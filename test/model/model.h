@@ -50,7 +50,7 @@
 	X(dirty_buffer, "a receive buffer isn't as a driver wants it") \
 	X(altered, "a frame came with wrong bytes") \
 	X(foreign, "a frame came that nobody sent") \
-	X(touched_after_stop, "a burst was called on a queue that doesn't run")
+	X(touched_after_stop, "a burst ran on a queue that doesn't")
 
 enum violation {
 #define X(name, text) VIOLATION_##name,
@@ -110,6 +110,7 @@ struct tx_queue {
 	struct model *model;
 	struct wire *wire;
 	bool running; /* control */
+	bool busy;    /* owner: within a burst */
 	bool rs_each; /* each frame's last descriptor tells when it is done */
 	uint16_t index;
 	uint16_t size;
@@ -127,6 +128,7 @@ struct rx_queue {
 	struct model *model;
 	struct wire *wire;
 	bool running; /* control */
+	bool busy;    /* owner: within a burst */
 	bool scatter;
 	bool fifo;
 	uint16_t index;

@@ -17,6 +17,7 @@ import rig as r  # noqa: E402
 PROGRAM = os.path.join(r.BUILD, 'test', 'model', 'zcnet-model')
 FRAMES = 15000          # each way and queue
 BYTES = 12 << 20        # each way
+PATIENCE = 120          # seconds for what has to come about some time
 SILENCE_MS = 20000      # without progress: broken, however busy the machine
 VIOLATIONS = re.compile(r'X\((\w+), "')
 
@@ -191,7 +192,7 @@ class Model:
 
     def end(self):
         self.check_violations()
-        r.check(self.zc.stop() == 0, f'zcnet ended with {self.zc.returncode}')
+        r.check(self.zc.stop(timeout=PATIENCE) == 0, f'zcnet ended with {self.zc.returncode}')
         r.check('VIOLATION' not in self.zc.complaints(), self.zc.complaints()[-2000:])
 
 
@@ -251,8 +252,8 @@ def drawn_seed():
 
 
 def rounds():
-    """So many until every row of the table had its turn."""
-    return (len(rows()) + 1) // 2
+    """So many until every row of the table and every flaw had its turn."""
+    return max((len(rows()) + 1) // 2, len(FLAWS))
 
 
 def draw(seed, number, frames=FRAMES, size=BYTES):
@@ -263,8 +264,8 @@ def draw(seed, number, frames=FRAMES, size=BYTES):
     rng = random.Random(f'{seed}/{number}')
     names = rows()
     trials = [Trial(rng, i, names[(2 * number + i) % len(names)]) for i in range(2)]
-    flaw = FLAWS[(seed + number // 2) % len(FLAWS)]
-    trials.append(Trial(rng, 2, good=flaw if number % 2 == 0 else rng.choice((None, {}))))
+    turn, flaw = divmod(number, len(FLAWS))
+    trials.append(Trial(rng, 2, good=rng.choice((None, {})) if turn % 2 else FLAWS[flaw]))
     for trial in trials:
         trial.set_count(frames, size)
     return trials

@@ -277,18 +277,13 @@ take_frame(struct rx_queue *q)
 	return head;
 }
 
-uint16_t
-model_rx(void *queue, struct rte_mbuf **pkts, uint16_t n)
+static uint16_t
+receive_burst(struct rx_queue *q, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct rx_queue *q = queue;
 	bool one = q->model->traits.refill == REFILL_ONE;
 	struct rte_mbuf *m;
 	uint16_t i;
 
-	if (!q->running) {
-		violation(q->model, VIOLATION_touched_after_stop, "receive queue %u", q->index);
-		return 0;
-	}
 	if (q->model->traits.refill == REFILL_32)
 		refill_as_it_does(q);
 	for (i = 0; i < n && q->done_head != __atomic_load_n(&q->done_tail, __ATOMIC_ACQUIRE);
@@ -303,6 +298,19 @@ model_rx(void *queue, struct rte_mbuf **pkts, uint16_t n)
 	if (q->model->traits.refill != REFILL_32)
 		refill_as_it_does(q);
 	return i;
+}
+
+uint16_t
+model_rx(void *queue, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct rx_queue *q = queue;
+
+	__atomic_store_n(&q->busy, true, __ATOMIC_SEQ_CST);
+	if (!q->running)
+		violation(q->model, VIOLATION_touched_after_stop, "receive queue %u", q->index);
+	n = q->running ? receive_burst(q, pkts, n) : 0;
+	__atomic_store_n(&q->busy, false, __ATOMIC_RELEASE);
+	return n;
 }
 
 /* ---- the end ---- */

@@ -233,13 +233,9 @@ refuses(const struct tx_queue *q)
 							model_is(&model->link_down)));
 }
 
-uint16_t
-model_tx(void *queue, struct rte_mbuf **pkts, uint16_t n)
+static uint16_t
+send_burst(struct tx_queue *q, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct tx_queue *q = queue;
-
-	if (!q->running)
-		violation(q->model, VIOLATION_touched_after_stop, "transmit queue %u", q->index);
 	if (!q->running || refuses(q))
 		return 0;
 	give_back(q);
@@ -249,6 +245,19 @@ model_tx(void *queue, struct rte_mbuf **pkts, uint16_t n)
 	n = post_burst(q, pkts, n);
 	iommu_release();
 	give_back(q);
+	return n;
+}
+
+uint16_t
+model_tx(void *queue, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct tx_queue *q = queue;
+
+	__atomic_store_n(&q->busy, true, __ATOMIC_SEQ_CST);
+	if (!q->running)
+		violation(q->model, VIOLATION_touched_after_stop, "transmit queue %u", q->index);
+	n = send_burst(q, pkts, n);
+	__atomic_store_n(&q->busy, false, __ATOMIC_RELEASE);
 	return n;
 }
 

@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+#!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # How a soak test says what it did. Sourced.
@@ -15,14 +15,11 @@ versions() {
 section() {
 	doc=$ZC_ROOT/doc/soak.md
 	tmp=$(mktemp)
-	if [ -e "$doc" ]; then
-		awk -v name="$1" '/^## / { mine = $2 == name } !mine' "$doc" >"$tmp"
-	else
-		printf '# Long runs\n\nThe last run of each, written by `./dev soak NAME`.\n\n' >"$tmp"
-	fi
-	printf '\n## %s\n\n' "$1" >>"$tmp"
-	cat >>"$tmp"
-	echo >>"$tmp"
+	{
+		awk -v name="$1" '/^## / { mine = $2 == name } !mine' "$doc"
+		printf '\n## %s\n\n' "$1"
+		cat
+	} >"$tmp"
 	cat -s "$tmp" | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}' >"$doc"
 	rm "$tmp"
 }

@@ -346,6 +346,12 @@ class Rig:
         guest.port = name
         return guest
 
+    def said_cases(self):
+        """Everything that zcnet-said can do."""
+        listed = subprocess.run([tool('zcnet-said'), '--list'], stdout=subprocess.PIPE, text=True,
+                                check=True)
+        return [line.split(':')[0] for line in listed.stdout.splitlines()]
+
     def said(self, *cases, name='guest0'):
         """zcnet-said on the socket of that port."""
         return self._add(Process, 'said', [tool('zcnet-said'), self.socket(name), *cases],

@@ -75,6 +75,34 @@ bytes_are_the_files(void **state)
 }
 
 static void
+core_dumps_leave_it_out(void **state)
+{
+	int fd = file_of(PAGE);
+	struct zc_region_desc desc = region(fd, 0, GIB, PAGE);
+	struct zc_map *map = zc_map_create(&desc, 1, NULL);
+	char begin[32], line[256];
+	FILE *smaps = fopen("/proc/self/smaps", "r");
+	bool here = false, left_out = false;
+
+	(void)state;
+	assert_non_null(map);
+	assert_non_null(smaps);
+	snprintf(begin, sizeof(begin), "%lx-", (unsigned long)map->region[0].hva);
+	while (fgets(line, sizeof(line), smaps) != NULL) {
+		if (strncmp(line, begin, strlen(begin)) == 0)
+			here = true;
+		else if (here && strncmp(line, "VmFlags:", 8) == 0) {
+			left_out = strstr(line, " dd ") != NULL;
+			break;
+		}
+	}
+	fclose(smaps);
+	assert_true(left_out);
+	zc_map_put(map);
+	close(fd);
+}
+
+static void
 translation_ends_with_the_region(void **state)
 {
 	int fd = file_of(4 * PAGE);
@@ -425,6 +453,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bytes_are_the_files),
+		cmocka_unit_test(core_dumps_leave_it_out),
 		cmocka_unit_test(translation_ends_with_the_region),
 		cmocka_unit_test(lengths_wrap_at_nothing),
 		cmocka_unit_test(bad_tables_are_refused),

@@ -175,7 +175,7 @@ attach(struct rig *rig)
 		rig->tx->limits = (struct zc_tx_limits){
 			.threshold = 256,
 			.frame_min = 14,
-			.frame_max = 65535,
+			.frame_max = RTE_MAX(rig->cell->bytes, 1518u),
 			.header_bytes = rig->cell->header_bytes,
 			.out_max = 1024,
 			.segs_max = 64,

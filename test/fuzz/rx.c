@@ -124,8 +124,9 @@ nic_writes(struct rte_mbuf *m)
 	if (priv->armed) {
 		uint64_t iova = guest_holds(&s.g, to, s.ctor->capacity);
 
-		FUZZ_CHECK(is_taken(priv->pos), "armed with a buffer that the guest has back");
-		FUZZ_CHECK(priv->armed != 1 + s.ctor->gen ||
+		FUZZ_CHECK(is_taken(zc_armed_pos(priv->armed)),
+				"armed with a buffer that the guest has back");
+		FUZZ_CHECK(zc_armed_gen(priv->armed) != s.ctor->gen ||
 						iova == m->buf_iova + RTE_PKTMBUF_HEADROOM,
 				"armed outside of the guest");
 	} else {
@@ -364,7 +365,7 @@ remap(uint8_t which)
 {
 	guest_remap(&s.g, &s.rx.vq, which);
 	s.ctor->armed_old = s.ctor->armed;
-	s.ctor->gen = (s.ctor->gen + 1) % ZC_CTOR_GENS;
+	s.ctor->gen++;
 }
 
 static void

@@ -513,7 +513,7 @@ static void
 regenerate(void)
 {
 	s.ctor.armed_old = s.ctor.armed;
-	s.ctor.gen = (s.ctor.gen + 1) % ZC_CTOR_GENS;
+	s.ctor.gen++;
 }
 
 /* Everything that is counted, counted again. */
@@ -527,7 +527,7 @@ recount(void)
 
 		in_nic += priv->in_nic;
 		armed += priv->armed != 0;
-		old += priv->armed != 0 && priv->armed != 1 + s.ctor.gen;
+		old += priv->armed != 0 && zc_armed_gen(priv->armed) != s.ctor.gen;
 	}
 	CHECK(in_nic == s.ctor.in_nic && in_nic == s.n, "in_nic %u, counted %u, with the NIC %u",
 			s.ctor.in_nic, in_nic, s.n);

@@ -86,8 +86,10 @@ add_stream(struct zcnet_conn *conn, struct zcnet_port *src, uint16_t src_queue,
 static void
 flush_streams(struct zcnet_conn *conn)
 {
-	for (uint16_t i = 0; i < conn->nstreams; i++)
+	for (uint16_t i = 0; i < conn->nstreams; i++) {
+		zc_stream_notify(&conn->stream[i]);
 		zc_stream_flush(&conn->stream[i]);
+	}
 }
 
 /*
@@ -439,7 +441,7 @@ part(struct zcnet_conn *conn, struct zcnet_port *port)
 		return;
 	set_recovery(conn, port, false);
 	for (uint16_t i = 0; i < port->nqueues; i++)
-		port->ops->complete(port, i, rte_rdtsc());
+		zc_vhost_complete(port, i);
 	choose_sources(port, NULL, 0);
 	zc_vhost_set_takes(port, &nothing);
 }

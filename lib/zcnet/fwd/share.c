@@ -101,14 +101,34 @@ share_tx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16
 		else if (to[i] & (to[i] - 1)) /* for many: each of them frees it once */
 			rte_mbuf_refcnt_update(pkts[i], __builtin_popcountll(to[i]) - 1);
 	}
+	share->given |= all;
 	for (; all != 0; all &= all - 1)
 		give(share, queue, __builtin_ctzll(all), pkts, to, n);
 	drop(share, queue, ZCNET_Q_drop_no_member, nobodys, none);
 	return n;
 }
 
+/* Tell those that were given something. */
+static void
+notify(struct zc_share *share)
+{
+	for (; share->given != 0; share->given &= share->given - 1) {
+		struct zcnet_port *guest = share->member[__builtin_ctzll(share->given)]->guest;
+
+		guest->ops->notify(guest, 0);
+	}
+}
+
+static void
+share_notify(struct zcnet_port *port, uint16_t queue)
+{
+	(void)queue;
+	notify(container_of(port, struct zc_share, port));
+}
+
 static const struct zc_port_ops share_ops = {
 	.tx = share_tx,
+	.notify = share_notify,
 };
 
 /* ---- control ---- */
@@ -180,6 +200,7 @@ zc_share_next(const struct zc_share *prev)
 void
 zc_share_clear(struct zc_share *share)
 {
+	notify(share);
 	share->nmembers = 0;
 }
 

@@ -34,6 +34,8 @@ struct zc_share {
 	struct zcnet_port *nic;
 	uint16_t nmembers;
 	const struct zc_member *member[ZC_SHARE_MEMBERS_MAX];
+	/* owner */
+	uint64_t given; /* a bit for each member that is to be told of frames */
 	/* control */
 	unsigned int users;                        /* connections */
 	int worker;                                /* that the first of them wants, -1: any */

@@ -30,6 +30,8 @@ zc_stream_run(struct zc_stream *stream, uint64_t now, uint64_t reap)
 	uint16_t n = stream->npending;
 	uint16_t sent = 0;
 
+	/* What was given to a guest in the turn before: it had time to become visible. */
+	zc_stream_notify(stream);
 	/* Frames under way may belong to what control is changing. */
 	if (unlikely(__atomic_load_n(stream->src_state, __ATOMIC_ACQUIRE) == ZC_QUEUE_HELD))
 		return 0;
@@ -45,6 +47,13 @@ zc_stream_run(struct zc_stream *stream, uint64_t now, uint64_t reap)
 	if (complete(stream, now, reap) || n > 0)
 		stream->busy_tsc = now;
 	return sent;
+}
+
+void
+zc_stream_notify(struct zc_stream *stream)
+{
+	if (stream->dst->ops->notify != NULL)
+		stream->dst->ops->notify(stream->dst, stream->dst_queue);
 }
 
 void

@@ -40,6 +40,12 @@ struct zc_stream {
  */
 uint16_t zc_stream_run(struct zc_stream *stream, uint64_t now, uint64_t reap);
 
+/**
+ * Tell the destination, if it is a guest, what it was given. Runs on: the worker that has the
+ * stream; control while none has.
+ */
+void zc_stream_notify(struct zc_stream *stream);
+
 /** Free and count what the destination didn't take. Runs on: control, no worker has the stream. */
 void zc_stream_flush(struct zc_stream *stream);
 

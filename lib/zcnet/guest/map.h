@@ -94,6 +94,17 @@ zc_region_holds(const struct zc_region *region, uint64_t gpa, uint64_t len)
 	return off < region->size && len <= region->size - off;
 }
 
+/**
+ * The last offset in @p region from which @p len bytes lie in it, for loops that compare once a
+ * buffer. False: there is none.
+ */
+static inline bool
+zc_region_last(const struct zc_region *region, uint64_t len, uint64_t *last)
+{
+	*last = region->size - len;
+	return len <= region->size;
+}
+
 /** Our address of @p gpa when @p len bytes from there are in one region, else NULL. */
 static inline void *
 zc_map_hva(const struct zc_map *map, uint64_t gpa, uint64_t len)

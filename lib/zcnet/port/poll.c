@@ -57,8 +57,11 @@ zcnet_poll_tx(struct zcnet_poll *poll, uint16_t queue, struct rte_mbuf **pkts, u
 	uint16_t sent = 0;
 
 	zc_quiesce_enter(side->reader);
-	if (likely(!__atomic_load_n(&side->stopped, __ATOMIC_RELAXED)))
+	if (likely(!__atomic_load_n(&side->stopped, __ATOMIC_RELAXED))) {
 		sent = poll->inner->tx(poll->port, queue, pkts, n);
+		/* Nobody says when the next call comes. */
+		poll->inner->notify(poll->port, queue);
+	}
 	zc_quiesce_leave(side->reader);
 	return sent;
 }
@@ -82,10 +85,10 @@ zcnet_poll_rx_stop(struct zcnet_poll *poll, uint16_t queue)
 
 	zc_control_lock();
 	set_stopped(poll, queue, RX, true);
-	out = poll->inner->complete(port, queue, rte_rdtsc());
+	out = zc_vhost_complete(port, queue);
 	for (int ms = 0; out > 0 && ms < DRAIN_MS; ms++) {
 		rte_delay_us_sleep(1000);
-		out = poll->inner->complete(port, queue, rte_rdtsc());
+		out = zc_vhost_complete(port, queue);
 	}
 	zc_control_unlock();
 }

@@ -55,6 +55,8 @@ struct zc_port_ops {
 	 * to do
 	 */
 	uint32_t (*complete)(struct zcnet_port *port, uint16_t queue, uint64_t now);
+	/** Tell the guest what it was given by tx(). NULL: nobody to tell */
+	void (*notify)(struct zcnet_port *port, uint16_t queue);
 	/**
 	 * Ask the NIC for finished transmits. NULL: nothing to ask.
 	 *
@@ -135,6 +137,13 @@ void zc_vhost_set_source(struct zcnet_port *port, uint16_t queue, struct zcnet_p
  * guest.
  */
 void zc_vhost_set_takes(struct zcnet_port *port, const struct zc_port_takes *takes);
+
+/**
+ * Give back to the guest all that is done. Nobody polls the queue.
+ *
+ * @return guest buffers still out
+ */
+uint32_t zc_vhost_complete(struct zcnet_port *port, uint16_t queue);
 
 /** Copy instead of attaching while the peer recovers. */
 void zc_vhost_set_recover(struct zcnet_port *port, uint16_t queue, bool on);

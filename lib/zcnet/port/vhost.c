@@ -55,9 +55,28 @@ vhost_complete(struct zcnet_port *port, uint16_t queue, uint64_t now)
 	struct vhost_queue *q = vhost_port(port)->queue[queue];
 
 	if (likely(__atomic_load_n(&q->tx_state, __ATOMIC_ACQUIRE) == ZC_QUEUE_LIVE) &&
-			q->tx.vq.next_used != q->tx.vq.next_avail)
-		zc_tx_complete(&q->tx, now);
+			zc_tx_is_busy(&q->tx))
+		zc_tx_poll(&q->tx, now);
 	return zc_tx_out(&q->tx);
+}
+
+static void
+vhost_notify(struct zcnet_port *port, uint16_t queue)
+{
+	struct vhost_queue *q = vhost_port(port)->queue[queue];
+
+	if (likely(__atomic_load_n(&q->rx_state, __ATOMIC_ACQUIRE) == ZC_QUEUE_LIVE))
+		zc_rx_notify(&q->rx);
+}
+
+uint32_t
+zc_vhost_complete(struct zcnet_port *port, uint16_t queue)
+{
+	struct zc_tx *tx = &vhost_port(port)->queue[queue]->tx;
+
+	if (tx->vq.window != NULL)
+		zc_tx_complete(tx, rte_rdtsc());
+	return zc_tx_out(tx);
 }
 
 /* ---- what decides how frames are taken ---- */
@@ -408,6 +427,7 @@ static const struct zc_port_ops vhost_ops = {
 	.rx = vhost_rx,
 	.tx = vhost_tx,
 	.complete = vhost_complete,
+	.notify = vhost_notify,
 	.all_done = vhost_all_done,
 	.source_state = vhost_source_state,
 	.dropped = vhost_dropped,

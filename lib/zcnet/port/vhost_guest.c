@@ -124,12 +124,8 @@ out_of_all(struct vhost_port *vp)
 	uint32_t out = 0;
 
 	for (uint16_t i = 0; i < vp->port.nqueues; i++) {
-		struct vhost_queue *q = vp->queue[i];
-
-		if (q->tx.vq.window == NULL)
-			continue;
-		zc_tx_complete(&q->tx, rte_rdtsc());
-		out += zc_tx_out(&q->tx);
+		if (vp->queue[i]->tx.vq.window != NULL)
+			out += zc_vhost_complete(&vp->port, i);
 	}
 	return out;
 }

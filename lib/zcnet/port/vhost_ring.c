@@ -365,6 +365,9 @@ ring_detach(struct vhost_port *vp, uint16_t vring)
 
 	if (vq->window == NULL)
 		return;
+	/* The guest may go on elsewhere, and must know of what it was given here. */
+	if (zc_vq_owes_kick(vq))
+		zc_vq_kick(vq);
 	/* In avail order, so what wasn't used is posted again. */
 	rte_vhost_set_vring_base(vp->vid, vring, vq->next_used, vq->next_used);
 	if (vq->callfd >= 0)
@@ -521,7 +524,7 @@ zc_vhost_retire_map(struct vhost_port *vp, struct zc_map *map)
 		retired->seg[i] = vp->queue[i]->tx.seg_head;
 		if (ctor != NULL) {
 			ctor->armed_old = ctor->armed;
-			ctor->gen = (ctor->gen + 1) % ZC_CTOR_GENS;
+			ctor->gen++;
 		}
 	}
 	retired->next = vp->retired;

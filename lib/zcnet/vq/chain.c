@@ -21,22 +21,6 @@ struct table {
 	bool indirect;
 };
 
-/* A table may lie at any address (spec 2.7.5.3). */
-static inline struct vring_desc
-read_once(const uint8_t *hva)
-{
-	struct any_address {
-		uint64_t word;
-	} __attribute__((packed));
-	volatile const struct any_address *at = (volatile const struct any_address *)hva;
-	union {
-		uint64_t word[2];
-		struct vring_desc desc;
-	} u = { .word = { at[0].word, at[1].word } };
-
-	return u.desc;
-}
-
 static inline int
 read_desc(struct zc_vq *vq, const struct table *table, uint32_t index, struct vring_desc *desc)
 {
@@ -51,7 +35,7 @@ read_desc(struct zc_vq *vq, const struct table *table, uint32_t index, struct vr
 		hva = zc_vq_translate(vq, table->gpa + index * sizeof(*desc), sizeof(*desc), &iova);
 	if (unlikely(hva == NULL))
 		return -EINVAL;
-	*desc = read_once(hva);
+	*desc = zc_desc_read(hva);
 	return 0;
 }
 
@@ -98,24 +82,37 @@ add_buffer(struct zc_vq *vq, uint64_t gpa, uint32_t len, struct zc_chain *chain)
 	return 0;
 }
 
-/* The indirect table that @desc points to. Its WRITE flag means nothing (spec 2.7.5.3.2). */
-static int
-open_indirect(struct zc_vq *vq, struct table *table, const struct vring_desc *desc)
+/*
+ * Descriptors in the table that @desc points to, 0: malformed. Its WRITE flag means nothing
+ * (spec 2.7.5.3.2). A chain index has 16 bits.
+ */
+static uint32_t
+table_count(const struct zc_vq *vq, const struct vring_desc *desc)
+{
+	if (!vq->indirect || (desc->flags & VRING_DESC_F_NEXT) || desc->len % sizeof(*desc) != 0 ||
+			desc->len / sizeof(*desc) > 65536)
+		return 0;
+	return desc->len / sizeof(*desc);
+}
+
+const struct vring_desc *
+zc_vq_table(struct zc_vq *vq, struct vring_desc desc, uint32_t *count)
 {
 	uint64_t iova;
 
-	if (!vq->indirect || table->indirect || (desc->flags & VRING_DESC_F_NEXT))
-		return -EINVAL;
-	if (desc->len == 0 || desc->len % sizeof(*desc) != 0)
+	*count = table_count(vq, &desc);
+	return *count > 0 ? (void *)zc_vq_translate(vq, desc.addr, desc.len, &iova) : NULL;
+}
+
+static int
+open_indirect(struct zc_vq *vq, struct table *table, const struct vring_desc *desc)
+{
+	if (table->indirect)
 		return -EINVAL;
 	table->indirect = true;
 	table->gpa = desc->addr;
-	table->count = desc->len / sizeof(*desc);
-	/* A chain index has 16 bits. */
-	if (table->count > 65536)
-		return -EINVAL;
-	table->hva = zc_vq_translate(vq, desc->addr, desc->len, &iova);
-	return 0;
+	table->hva = (const uint8_t *)zc_vq_table(vq, *desc, &table->count);
+	return table->count > 0 ? 0 : -EINVAL;
 }
 
 static inline int

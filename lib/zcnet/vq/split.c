@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 
 #include <rte_common.h>
+#include <rte_prefetch.h>
 
 static const char *const fault_text[ZC_VQ_FAULT_COUNT] = {
 	[ZC_VQ_AVAIL_JUMP] = "avail index is more than a ring ahead",
@@ -177,6 +178,7 @@ zc_vq_publish(struct zc_vq *vq, uint16_t end)
 	 * covers them.
 	 */
 	__atomic_store_n(&vq->used->idx, end, __ATOMIC_RELEASE);
+	rte_prefetch0(vq->event_idx ? (const void *)&vq->avail->ring[vq->size] : vq->avail);
 }
 
 bool
@@ -203,4 +205,15 @@ zc_vq_kick(const struct zc_vq *vq)
 {
 	if (vq->callfd >= 0)
 		eventfd_write(vq->callfd, 1);
+}
+
+void
+zc_vq_notify(struct zc_vq *vq, struct zc_counters *counters)
+{
+	if (zc_vq_wants_kick(vq)) {
+		zc_vq_kick(vq);
+		ZC_COUNT(counters, kicks_sent, 1);
+	} else {
+		ZC_COUNT(counters, kicks_suppressed, 1);
+	}
 }

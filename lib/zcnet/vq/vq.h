@@ -22,8 +22,10 @@
 
 #include <linux/virtio_ring.h>
 
-#include <rte_prefetch.h>
+#include <rte_common.h>
 
+#include "../core/counters.h"
+#include "../core/prefetch.h"
 #include "../guest/map.h"
 
 /** Most pieces of guest memory that one chain may have. Longer chains are malformed. */
@@ -133,17 +135,45 @@ zc_vq_head(const struct zc_vq *vq, uint16_t pos)
 	return __atomic_load_n(&vq->avail->ring[pos & vq->mask], __ATOMIC_RELAXED);
 }
 
-/** A descriptor, read once. @p head is in range. */
-static inline struct vring_desc
-zc_vq_desc(const struct zc_vq *vq, uint16_t head)
+/**
+ * Where the ring lies, for loops that keep it in registers: through a pointer it would be loaded
+ * again after each store, which may alias it.
+ */
+struct zc_vq_view {
+	const struct vring_desc *desc;
+	const uint16_t *head; /* [mask + 1], of chains posted */
+	struct vring_used_elem *window;
+	uint32_t size;
+	uint32_t mask;
+};
+
+static inline struct zc_vq_view
+zc_vq_view(const struct zc_vq *vq)
 {
-	volatile const uint64_t *word = (volatile const uint64_t *)&vq->desc[head];
+	return (struct zc_vq_view){ vq->desc, vq->avail->ring, vq->window, vq->size, vq->mask };
+}
+
+/** A descriptor anywhere in guest memory, read once. An indirect table has no alignment. */
+static inline struct vring_desc
+zc_desc_read(const void *hva)
+{
+	struct any_address {
+		uint64_t word;
+	} __attribute__((packed));
+	volatile const struct any_address *at = hva;
 	union {
 		uint64_t word[2];
 		struct vring_desc desc;
-	} u = { .word = { word[0], word[1] } };
+	} u = { .word = { at[0].word, at[1].word } };
 
 	return u.desc;
+}
+
+/** A descriptor of the ring, read once. @p head is in range. */
+static inline struct vring_desc
+zc_vq_desc(const struct zc_vq *vq, uint16_t head)
+{
+	return zc_desc_read(&vq->desc[head]);
 }
 
 /**
@@ -166,6 +196,15 @@ zc_vq_translate(struct zc_vq *vq, uint64_t gpa, uint32_t len, uint64_t *iova)
 	return vq->hot.hva + (gpa - vq->hot.gpa);
 }
 
+/** Does a buffer lie in one region? If so, that is hot then. */
+static inline bool
+zc_vq_holds(struct zc_vq *vq, uint64_t gpa, uint32_t len)
+{
+	uint64_t iova;
+
+	return zc_vq_translate(vq, gpa, len, &iova) != NULL;
+}
+
 /**
  * Walk the chain that starts at @p head: direct, indirect, or direct ones and then one indirect
  * table.
@@ -177,6 +216,14 @@ zc_vq_translate(struct zc_vq *vq, uint64_t gpa, uint32_t len, uint64_t *iova)
  *   ZC_CHAIN_SEGS_MAX pieces. Nothing is taken from the ring.
  */
 int zc_vq_chain(struct zc_vq *vq, uint16_t head, bool writable, struct zc_chain *chain);
+
+/**
+ * The indirect table that @p desc points to, when it lies in one region.
+ *
+ * @param count receives its descriptors, 0 when it is malformed
+ * @return the table, which has no alignment (spec 2.7.5.3), or NULL
+ */
+const struct vring_desc *zc_vq_table(struct zc_vq *vq, struct vring_desc desc, uint32_t *count);
 
 /**
  * Drop @p bytes from the front of a chain, e.g. the virtio-net header.
@@ -211,8 +258,8 @@ static inline void
 zc_vq_prefetch_used(const struct zc_vq *vq, uint16_t pos, uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i += RTE_CACHE_LINE_SIZE / sizeof(vq->used->ring[0]))
-		rte_prefetch0_write(&vq->used->ring[(pos + i) & vq->mask]);
-	rte_prefetch0_write(&vq->used->idx);
+		zc_prefetch_write(&vq->used->ring[(pos + i) & vq->mask]);
+	zc_prefetch_write(&vq->used->idx);
 }
 
 /** Publish the window up to position @p end (exclusive): used entries, then one index write. */
@@ -226,5 +273,21 @@ bool zc_vq_wants_kick(struct zc_vq *vq);
 
 /** Interrupt the guest. A full eventfd counts as delivered. */
 void zc_vq_kick(const struct zc_vq *vq);
+
+/** Was anything published that the guest has not been asked about? */
+static inline bool
+zc_vq_owes_kick(const struct zc_vq *vq)
+{
+	return vq->kicked_used != vq->next_used;
+}
+
+/**
+ * Interrupt the guest if it wants to know of what was published, and count that.
+ *
+ * Best called some time after zc_vq_publish(): looking at the guest's wish has to wait until the
+ * publication is visible, which takes as long as the guest's core holds those lines, and the wish
+ * lies in a line that zc_vq_publish() has asked for.
+ */
+void zc_vq_notify(struct zc_vq *vq, struct zc_counters *counters);
 
 #endif

@@ -10,9 +10,6 @@
 #include "../core/error.h"
 #include "rx.h"
 
-/* Buffers armed at a time. */
-#define RUN_MAX 32
-
 static void
 dispense_bounce(struct rte_mbuf *m)
 {
@@ -22,30 +19,13 @@ dispense_bounce(struct rte_mbuf *m)
 	m->buf_iova = priv->host_iova;
 }
 
-static inline void
-dispense_armed(struct zc_ctor *ctor, struct rte_mbuf *m, const struct zc_seg *seg, uint16_t pos)
-{
-	struct zc_priv *priv = zc_priv(m);
-
-	/* Drivers write behind a headroom; here it is foreign memory, and nobody may use it. */
-	m->buf_addr = seg->hva - RTE_PKTMBUF_HEADROOM;
-	m->buf_iova = seg->iova - RTE_PKTMBUF_HEADROOM;
-	priv->pos = pos;
-	priv->armed = 1 + ctor->gen;
-}
-
 /* In step, and buffers as they should be: nothing to decide for each. @return mbufs armed */
 static unsigned int
 dispense_run(struct zc_ctor *ctor, struct zc_rx *rx, struct rte_mbuf *const *obj, unsigned int n)
 {
-	struct zc_seg seg[RUN_MAX];
-	uint16_t pos = rx->vq.next_avail;
-
 	if (zc_rx_undone(rx) != ctor->in_nic)
 		return 0;
-	n = zc_rx_take_run(rx, ctor->capacity, seg, RTE_MIN(n, (unsigned int)RUN_MAX));
-	for (unsigned int i = 0; i < n; i++)
-		dispense_armed(ctor, obj[i], &seg[i], pos + i);
+	n = zc_rx_arm_run(rx, ctor, obj, RTE_MIN(n, (unsigned int)UINT16_MAX));
 	ctor->armed += n;
 	ctor->in_nic += n;
 	return n;
@@ -62,7 +42,7 @@ dispense(struct zc_ctor *ctor, struct zc_rx *rx, struct rte_mbuf *m)
 		;
 	if (zc_rx_undone(rx) == ctor->in_nic &&
 			zc_rx_take_armed(rx, ctor->capacity, &seg) == ZC_RX_ARMED) {
-		dispense_armed(ctor, m, &seg, rx->vq.next_avail - 1);
+		zc_arm(m, seg.hva, seg.iova, zc_armed(ctor->gen, rx->vq.next_avail - 1));
 		ctor->armed++;
 	} else {
 		dispense_bounce(m);
@@ -128,11 +108,11 @@ take_back(struct zc_ctor *ctor, struct rte_mbuf *m)
 		ctor->in_nic--;
 	}
 	if (priv->armed) {
-		ctor->armed_old -= priv->armed != 1 + ctor->gen;
+		ctor->armed_old -= zc_armed_gen(priv->armed) != ctor->gen;
 		ctor->armed--;
-		priv->armed = 0;
 		if (ctor->bound != NULL)
-			zc_rx_disarmed(ctor->bound, priv->pos);
+			zc_rx_disarmed(ctor->bound, zc_armed_pos(priv->armed));
+		priv->armed = 0;
 	}
 	m->ol_flags = RTE_MBUF_F_EXTERNAL;
 	ctor->free[ctor->nfree++] = m;

@@ -32,9 +32,6 @@
 
 struct zc_rx;
 
-/** Generations of a guest's map that armed buffers can be told apart by. */
-#define ZC_CTOR_GENS 100
-
 struct zc_ctor {
 	/* control while the queue is not polled, else constant */
 	/* guest queue to arm from, NULL: host buffers only; read by the owner at each refill */
@@ -79,11 +76,16 @@ void zc_ctor_fini(struct zc_ctor *ctor);
  */
 void zc_ctor_received(struct zc_ctor *ctor, struct rte_mbuf **pkts, uint16_t n);
 
-/** Give a received mbuf straight back, without rte_mempool between. Runs on: the owner. */
+/**
+ * Point an mbuf of the constructor at a guest buffer; @p hva and @p iova are where the frame goes.
+ * Drivers write behind a headroom; here that is foreign memory, and nobody may use it.
+ */
 static inline void
-zc_ctor_recycle(struct zc_ctor *ctor, struct rte_mbuf *m)
+zc_arm(struct rte_mbuf *m, uint8_t *hva, uint64_t iova, uint32_t armed)
 {
-	ctor->free[ctor->nfree++] = m;
+	m->buf_addr = hva - RTE_PKTMBUF_HEADROOM;
+	m->buf_iova = iova - RTE_PKTMBUF_HEADROOM;
+	zc_priv(m)->armed = armed;
 }
 
 /**

@@ -29,12 +29,37 @@
 struct zc_priv {
 	struct rte_mbuf_ext_shared_info shinfo; /* read by every free of a pinned mbuf */
 	uint32_t index;                         /* of the mbuf in its pool */
-	uint16_t pos;                           /* ctor: ring position armed, valid when armed */
-	uint8_t armed;                          /* ctor: points at the guest buffer of pos */
+	uint32_t armed;  /* ctor: points at a guest buffer, zc_armed() says which; 0: it doesn't */
 	uint8_t in_nic;  /* ctor: handed to the driver and not yet received */
 	void *host_addr; /* the mbuf's own buffer, headroom included; NULL without one */
 	rte_iova_t host_iova;
 } __rte_cache_aligned;
+
+/** Armed with the buffer at ring position @p pos, of the guest's map of generation @p gen. */
+static inline uint32_t
+zc_armed(uint8_t gen, uint16_t pos)
+{
+	return 1u << 31 | (uint32_t)gen << 16 | pos;
+}
+
+static inline uint8_t
+zc_armed_gen(uint32_t armed)
+{
+	return armed >> 16;
+}
+
+static inline uint16_t
+zc_armed_pos(uint32_t armed)
+{
+	return armed;
+}
+
+/** Of whatever generation. */
+static inline bool
+zc_is_armed_at(uint32_t armed, uint16_t pos)
+{
+	return (armed & ~(0xffu << 16)) == zc_armed(0, pos);
+}
 
 static inline struct zc_priv *
 zc_priv(struct rte_mbuf *m)

@@ -133,36 +133,41 @@ take_armed_chain(struct zc_rx *rx, uint16_t head, uint32_t capacity, struct zc_s
 }
 
 uint16_t
-zc_rx_take_run(struct zc_rx *rx, uint32_t capacity, struct zc_seg *seg, uint16_t n)
+zc_rx_arm_run(struct zc_rx *rx, const struct zc_ctor *ctor, struct rte_mbuf *const *m, uint16_t n)
 {
-	struct zc_vq *vq = &rx->vq;
-	uint16_t avail = zc_vq_avail(vq), pos = vq->next_avail, i;
-	uint32_t need = vq->hdr_len + capacity;
-	struct zc_span ring = zc_vq_ring_span(vq);
+	const struct zc_vq_view ring = zc_vq_view(&rx->vq);
+	const struct zc_region hot = rx->vq.hot;
+	const uint32_t hdr_len = rx->vq.hdr_len, least = hdr_len + ctor->capacity;
+	const uint32_t armed = zc_armed(ctor->gen, 0);
+	/* Offsets from which the NIC would write over a part of the ring, or nearly. */
+	const struct zc_span span = zc_vq_ring_span(&rx->vq);
+	const uint64_t over = span.begin - (uintptr_t)hot.hva - (least - 1);
+	const uint64_t over_len = span.end - span.begin + least - 1;
+	uint16_t avail = zc_vq_avail(&rx->vq), pos = rx->vq.next_avail, i;
+	uint8_t **hdr = rx->hdr;
+	uint64_t last;
 
+	if (unlikely(!zc_region_last(&hot, least, &last)))
+		return 0;
 	n = RTE_MIN(n, avail);
 	for (i = 0; i < n; i++, pos++) {
-		uint16_t head = zc_vq_head(vq, pos);
+		uint32_t slot = pos & ring.mask;
+		uint16_t head = __atomic_load_n(&ring.head[slot], __ATOMIC_RELAXED);
 		struct vring_desc desc;
-		uint8_t *hva;
+		uint64_t off;
 
-		if (unlikely(head >= vq->size))
+		if (unlikely(head >= ring.size))
 			break;
-		desc = zc_vq_desc(vq, head);
-		if (unlikely(desc.flags != VRING_DESC_F_WRITE || desc.len < need))
+		desc = zc_desc_read(&ring.desc[head]);
+		off = desc.addr - hot.gpa;
+		if (unlikely(desc.flags != VRING_DESC_F_WRITE || desc.len < least || off > last ||
+				    off - over < over_len))
 			break;
-		hva = zc_vq_translate(vq, desc.addr, desc.len, &seg[i].iova);
-		/* Begins in the ring, or less than its length before it: looked at more closely. */
-		if (unlikely(hva == NULL ||
-				    (uintptr_t)hva + need - 1 - ring.begin <
-						    ring.end - ring.begin + need - 1))
-			break;
-		seg[i].hva = hva + vq->hdr_len;
-		seg[i].iova += vq->hdr_len;
-		zc_vq_entry(vq, pos)->id = head;
-		rx->hdr[pos & vq->mask] = hva;
+		zc_arm(m[i], hot.hva + off + hdr_len, hot.iova + off + hdr_len, armed | pos);
+		ring.window[slot].id = head;
+		hdr[slot] = hot.hva + off;
 	}
-	vq->next_avail = pos;
+	rx->vq.next_avail = pos;
 	return i;
 }
 
@@ -298,29 +303,68 @@ deliver_copy(struct zc_rx *rx, const struct rte_mbuf *m)
 /* ---- one frame ---- */
 
 /*
- * Written by the NIC at the very place: complete it. Spec 5.1.6.4: num_buffers is 1 without
- * mergeable buffers too.
+ * Spec 5.1.6.4: num_buffers is 1 without mergeable buffers too. From a constant, since one made on
+ * the stack is stored in parts and loaded whole, which waits for the stores.
  */
 static inline void
-deliver_in_place(struct zc_rx *rx, const struct rte_mbuf *m)
+write_plain_header(uint8_t *hdr, uint32_t hdr_len)
 {
-	uint8_t *hdr = rx->hdr[rx->fill & rx->vq.mask];
-	const struct virtio_net_hdr_mrg_rxbuf mrg = { .num_buffers = 1 };
+	static const struct virtio_net_hdr_mrg_rxbuf plain = { .num_buffers = 1 };
 
-	if (likely(rx->vq.hdr_len == sizeof(mrg)))
-		memcpy(hdr, &mrg, sizeof(mrg));
+	if (likely(hdr_len == sizeof(plain)))
+		memcpy(hdr, &plain, sizeof(plain));
 	else
 		memset(hdr, 0, sizeof(struct virtio_net_hdr));
-	zc_vq_entry(&rx->vq, rx->fill)->len = m->pkt_len + rx->vq.hdr_len;
-	rx->fill++;
 }
 
+/* Did the NIC write the frame to the very place, and to nothing but it? */
 static inline bool
-is_in_place(const struct zc_rx *rx, const struct zc_ctor *ctor, struct rte_mbuf *m)
+is_in_place(const struct zc_ctor *ctor, struct rte_mbuf *m, uint16_t pos)
 {
-	return ctor != NULL && m->pool == ctor->pool.mp && zc_priv(m)->armed &&
-			zc_priv(m)->pos == rx->fill && m->nb_segs == 1 &&
-			m->data_off == RTE_PKTMBUF_HEADROOM && m->pkt_len <= ctor->capacity;
+	return m->pool == ctor->pool.mp && zc_is_armed_at(zc_priv(m)->armed, pos) &&
+			m->nb_segs == 1 && m->data_off == RTE_PKTMBUF_HEADROOM &&
+			m->pkt_len <= ctor->capacity;
+}
+
+/*
+ * Frames that the NIC wrote in place: only the virtio-net header is missing. State is in locals,
+ * because stores to guest memory may alias it.
+ *
+ * @return how many, from the front
+ */
+static uint16_t
+deliver_in_place(struct zc_rx *rx, struct zc_ctor *ctor, struct rte_mbuf **pkts, uint16_t n)
+{
+	const uint32_t hdr_len = rx->vq.hdr_len, mask = rx->vq.mask;
+	struct vring_used_elem *window = rx->vq.window;
+	struct rte_mbuf **free = ctor->free + ctor->nfree;
+	uint8_t *const *hdr = rx->hdr;
+	const uint8_t gen = ctor->gen;
+	uint16_t fill = rx->fill, i;
+	uint32_t bytes = 0, old = 0;
+
+	for (i = 0; i < n; i++, fill++) {
+		struct rte_mbuf *m = pkts[i];
+		uint32_t len = m->pkt_len, slot = fill & mask;
+
+		if (unlikely(!is_in_place(ctor, m, fill)))
+			break;
+		old += zc_armed_gen(zc_priv(m)->armed) != gen;
+		zc_priv(m)->armed = 0;
+		write_plain_header(hdr[slot], hdr_len);
+		window[slot].len = len + hdr_len;
+		free[i] = m;
+		bytes += len;
+	}
+	rx->fill = fill;
+	ctor->nfree += i;
+	ctor->armed -= i;
+	ctor->armed_old -= old;
+	ZC_COUNT(&rx->counters, frames, i);
+	ZC_COUNT(&rx->counters, bytes, bytes);
+	ZC_COUNT(&rx->counters, zc_frames, i);
+	ZC_COUNT(&rx->counters, zc_bytes, bytes);
+	return i;
 }
 
 static enum zcnet_queue_counter
@@ -351,26 +395,10 @@ put_copy(struct zc_rx *rx, struct rte_mbuf *m)
 	return true;
 }
 
-static void
-flush(struct zc_rx *rx)
-{
-	if (rx->fill == rx->vq.next_used)
-		return;
-	zc_vq_publish(&rx->vq, rx->fill);
-	if (zc_vq_wants_kick(&rx->vq)) {
-		zc_vq_kick(&rx->vq);
-		ZC_COUNT(&rx->counters, kicks_sent, 1);
-	} else {
-		ZC_COUNT(&rx->counters, kicks_suppressed, 1);
-	}
-}
-
 uint16_t
 zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct zc_ctor *ctor = rx->ctor;
-	uint32_t in_place = 0, bytes = 0;
-	uint16_t i;
+	uint16_t i = 0;
 
 	if (unlikely(rx->debt > 0)) {
 		rx->debt--;
@@ -378,31 +406,16 @@ zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
 	}
 	rx->walked = 0;
 	zc_vq_prefetch_used(&rx->vq, rx->fill, n);
-	for (i = 0; i < n; i++) {
-		struct rte_mbuf *m = pkts[i];
-
-		if (likely(is_in_place(rx, ctor, m))) {
-			deliver_in_place(rx, m);
-			in_place++;
-			bytes += m->pkt_len;
-			ctor->armed_old -= zc_priv(m)->armed != 1 + ctor->gen;
-			zc_priv(m)->armed = 0;
-			zc_ctor_recycle(ctor, m);
-		} else if (!put_copy(rx, m)) {
-			break;
-		} else if (unlikely(rx->walked >= ZC_WALK_TURN)) {
+	while (i < n && rx->walked < ZC_WALK_TURN) {
+		if (likely(rx->ctor != NULL && is_in_place(rx->ctor, pkts[i], rx->fill)))
+			i += deliver_in_place(rx, rx->ctor, pkts + i, n - i);
+		else if (put_copy(rx, pkts[i]))
 			i++;
+		else
 			break;
-		}
 	}
 	rx->debt = rx->walked / ZC_WALK_TURN;
-	if (ctor != NULL)
-		ctor->armed -= in_place;
-	ZC_COUNT(&rx->counters, frames, in_place);
-	ZC_COUNT(&rx->counters, bytes, bytes);
-	ZC_COUNT(&rx->counters, zc_frames, in_place);
-	ZC_COUNT(&rx->counters, zc_bytes, bytes);
 	count_fault(rx);
-	flush(rx);
+	zc_vq_publish(&rx->vq, rx->fill);
 	return i;
 }

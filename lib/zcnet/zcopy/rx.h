@@ -49,7 +49,7 @@ int zc_rx_attach(struct zc_rx *rx, const struct zc_vq_conf *conf, bool mergeable
 void zc_rx_detach(struct zc_rx *rx);
 
 /**
- * Put frames into the guest, publish, and notify at most once.
+ * Put frames into the guest and publish them. The caller has zc_rx_notify() follow.
  *
  * Runs on: the owner. Never blocks.
  *
@@ -58,6 +58,14 @@ void zc_rx_detach(struct zc_rx *rx);
  *   rest stays the caller's.
  */
 uint16_t zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n);
+
+/** Interrupt the guest, if it wants that, for what was published. Runs on: the owner. */
+static inline void
+zc_rx_notify(struct zc_rx *rx)
+{
+	if (zc_vq_owes_kick(&rx->vq))
+		zc_vq_notify(&rx->vq, &rx->counters);
+}
 
 /** Chains taken from the ring and not filled: armed buffers and holes. */
 static inline uint16_t
@@ -81,12 +89,13 @@ enum zc_rx_take {
 };
 
 /**
- * Take up to @p n posted chains that are one descriptor each and can be armed, as nearly all are.
+ * Arm up to @p n mbufs with the next posted chains, as long as these are one descriptor each and
+ * large enough, as nearly all are.
  *
- * @param seg receives where the NIC may write, for each
  * @return how many, from the front; the chain after them may be anything
  */
-uint16_t zc_rx_take_run(struct zc_rx *rx, uint32_t capacity, struct zc_seg *seg, uint16_t n);
+uint16_t zc_rx_arm_run(struct zc_rx *rx, const struct zc_ctor *ctor, struct rte_mbuf *const *m,
+		uint16_t n);
 
 /** Take the next posted chain to be armed with a buffer of @p capacity bytes. */
 enum zc_rx_take zc_rx_take_armed(struct zc_rx *rx, uint32_t capacity, struct zc_seg *seg);

@@ -4,8 +4,8 @@
  *
  * zc_tx_take() turns posted chains into mbufs. A short frame is copied into a host mbuf; the
  * payload of a longer one is attached to segment slots: mbufs of a pool of our own that are
- * taken in turn and come back by being freed, on whichever lcore. zc_tx_complete() publishes
- * the chains whose segments are all back.
+ * taken in turn and come back by being freed, on whichever lcore. zc_tx_poll() publishes the
+ * chains whose segments are all back.
  *
  *   segments    seg_done ............. seg_head      count up for ever; slot = low bits
  *                  |  out, with the NIC   |
@@ -71,16 +71,20 @@ struct zc_tx {
 	uint32_t out_peak; /* control may lower */
 	uint32_t mark_seg; /* segment that the age is told by, and when it was already out */
 	uint64_t mark_tsc;
-	uint64_t seen_tsc; /* when the owner last looked */
+	uint64_t seen_tsc;    /* when the owner last looked */
+	uint64_t publish_tsc; /* when used entries were last published */
 	/* turns to be passed over: what malformed and long chains cost is paid in turns */
 	uint32_t debt;
 	bool fault_counted;
+	bool idle; /* nothing was taken the last time */
 	uint16_t nspare;
 	struct rte_mbuf *spare[ZC_TX_SPARE];
 	struct zc_counters counters;
 	/* control, constant while the queue is live */
 	struct rte_mempool *copy_mp;
-	struct rte_mbuf **slot; /* [ZC_TX_SLOTS] */
+	uint32_t copy_room;      /* bytes that fit an mbuf of it */
+	uint64_t publish_cycles; /* for which used entries may be held back */
+	struct rte_mbuf **slot;  /* [ZC_TX_SLOTS] */
 	struct zc_pool pool;
 	/* control */
 	struct zc_tx_limits limits;
@@ -110,7 +114,7 @@ void zc_tx_detach(struct zc_tx *tx);
  *
  * Each mbuf points into guest memory or is a copy. The guest gets the buffer back after the
  * last reference is dropped, on whichever lcore that happens, and the owner's next
- * zc_tx_complete().
+ * zc_tx_poll().
  *
  * Runs on: the owner. Never blocks.
  *
@@ -119,11 +123,27 @@ void zc_tx_detach(struct zc_tx *tx);
 uint16_t zc_tx_take(struct zc_tx *tx, struct rte_mbuf **pkts, uint16_t n);
 
 /**
- * Publish what is done, and notify the guest at most once.
+ * One turn of the owner: notify of what was published before, publish what is done. While frames
+ * keep coming, used entries are held back until they are many, for microseconds; once nothing was
+ * taken, all that is done is published.
  *
- * Runs on: the owner; control while the queue is not live.
+ * Runs on: the owner.
  *
  * @param now TSC, for the age of the oldest buffer
+ */
+void zc_tx_poll(struct zc_tx *tx, uint64_t now);
+
+/** Is there anything for zc_tx_poll() to do, now or later? */
+static inline bool
+zc_tx_is_busy(const struct zc_tx *tx)
+{
+	return tx->vq.next_used != tx->vq.next_avail || zc_vq_owes_kick(&tx->vq);
+}
+
+/**
+ * Publish all that is done, and notify the guest.
+ *
+ * Runs on: the owner; control while the queue is not live.
  */
 void zc_tx_complete(struct zc_tx *tx, uint64_t now);
 
@@ -134,6 +154,16 @@ static inline void
 zc_tx_all_done(struct zc_tx *tx)
 {
 	__atomic_store_n(&tx->seg_done, tx->seg_head, __ATOMIC_RELAXED);
+}
+
+/** Count a queue that broke the rules, once. */
+static inline void
+zc_tx_count_fault(struct zc_tx *tx)
+{
+	if (likely(tx->vq.fault == ZC_VQ_OK || tx->fault_counted))
+		return;
+	tx->fault_counted = true;
+	ZC_COUNT(&tx->counters, broken, 1);
 }
 
 /** Guest buffers out. Exact for the owner, recent for others. */

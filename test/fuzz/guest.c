@@ -183,12 +183,13 @@ static void
 write_table(struct guest *g, struct bytes *in)
 {
 	uint64_t gpa = some_gpa(in);
-	unsigned int n = bytes_u8(in) % 32;
+	uint8_t how = bytes_u8(in);
+	unsigned int n = how % 32;
 	uint16_t first = bytes_u8(in) % g->size;
 
-	/* The descriptor that points to it. */
+	/* The descriptor that points to it; good ones may lie behind its end. */
 	g->desc[first] = (struct vring_desc){ .addr = gpa,
-		.len = n * sizeof(struct vring_desc),
+		.len = n * sizeof(struct vring_desc) - how / 32 * 8,
 		.flags = VRING_DESC_F_INDIRECT };
 	for (unsigned int i = 0; i < n && bytes_left(in) > 0; i++) {
 		struct vring_desc d = some_desc(in);
@@ -223,8 +224,8 @@ guest_act(struct guest *g, struct bytes *in, uint8_t what)
 	unsigned int i;
 
 	switch (what % GUEST_ACTS) {
-	case 0:
-		i = bytes_u8(in) % g->size;
+	case 0: /* behind the ring, too */
+		i = bytes_u8(in) % (g->overlap ? g->size : 64u);
 		g->desc[i] = some_desc(in);
 		break;
 	case 1:

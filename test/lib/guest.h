@@ -35,6 +35,7 @@ struct options {
 	uint64_t count;
 	double seconds;
 	unsigned int repeat;     /* burst */
+	unsigned int resets;     /* duplex */
 	uint64_t rate;           /* frames a second and queue; 0: as fast as it goes */
 	unsigned int timeout_ms; /* without progress */
 	uint64_t peer_seed;      /* of both's peer; not given: an echo */
@@ -52,6 +53,9 @@ extern const struct mode modes[];
 
 /** random, verify and both. */
 int mode_frames(struct frontend *fe, const struct options *o);
+
+/** duplex. */
+int mode_duplex(struct frontend *fe, const struct options *o);
 
 /** Post receive buffers on every queue; complains. */
 int post_buffers(struct frontend *fe, const struct options *o);

@@ -78,6 +78,7 @@ static const struct {
 	{ "batch", true, "flood, sink: chains to wait for (32)" },
 	{ "exact", false, "sink: read every header, count frames and bytes" },
 	{ "cut", true, "flood, sink: when stdin ends, empty the file of 'rings' or 'buffers'" },
+	{ "resets", true, "duplex: resets of the device, each after up to --count chains (0)" },
 	{ "repeat", true, "burst: so many times (1)" },
 	{ "call", false, "burst: wait for the call instead of polling" },
 	{ "help", false, "this" },
@@ -219,6 +220,7 @@ set_number(struct options *o, const char *name, const char *text)
 	TAKE("min", FRAME_LEN_MIN, FRAME_LEN_MAX, o->plan.len_min)
 	TAKE("max", FRAME_LEN_MIN, FRAME_LEN_MAX, o->plan.len_max)
 	TAKE("rate", 1, SECOND_US, o->rate)
+	TAKE("resets", 0, 1000000, o->resets)
 	TAKE("repeat", 1, 1000000, o->repeat)
 	TAKE("window", 0, 1 << 20, o->window)
 	TAKE("peer-queues", 1, 128, o->peer_queues)

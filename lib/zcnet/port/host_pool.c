@@ -35,6 +35,9 @@ void
 zc_host_pool_fini(void)
 {
 	for (unsigned int i = 0; i < RTE_MAX_NUMA_NODES; i++) {
+		if (pool[i] != NULL && !rte_mempool_full(pool[i]))
+			ZC_LOG(WARNING, "pool %s: %u host buffers are still out", pool[i]->name,
+					rte_mempool_in_use_count(pool[i]));
 		rte_mempool_free(pool[i]);
 		pool[i] = NULL;
 	}

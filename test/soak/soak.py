@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A long run in pieces: each is a row in its section of doc/soak.md, with their sum below."""
+import datetime
+import os
+import re
+import subprocess
+import sys
+import time
+
+ROOT = os.environ['ZC_ROOT']
+DOC = os.path.join(ROOT, 'doc', 'soak.md')
+sys.path.insert(0, os.path.join(ROOT, 'test', 'functional'))
+sys.dont_write_bytecode = True
+import rig as r  # noqa: E402
+
+HEAD = '# Long runs\n\nThe last run of each, written by `./dev soak NAME`.\n\n'
+
+
+def output(*argv):
+    return subprocess.run(argv, cwd=ROOT, stdout=subprocess.PIPE, check=True,
+                          text=True).stdout.strip()
+
+
+def versions():
+    release = os.uname().release.split('-')[0]
+    return (f'DPDK {output("pkg-config", "--modversion", "libdpdk")}, '
+            f'{output("cc", "--version").splitlines()[0]},\nLinux {os.uname().machine} {release}.')
+
+
+def sections():
+    """The document as a list of (name, text)."""
+    if not os.path.exists(DOC):
+        return []
+    with open(DOC) as doc:
+        parts = re.split(r'^## (\S+)\n', doc.read(), flags=re.M)
+    return [(name, text.strip()) for name, text in zip(parts[1::2], parts[2::2])]
+
+
+def write(name, text):
+    """This section anew, the others as they are."""
+    kept = [part for part in sections() if part[0] != name] + [(name, text)]
+    with open(DOC, 'w') as doc:
+        doc.write(HEAD + '\n\n'.join(f'## {part}\n\n{body}' for part, body in kept) + '\n')
+
+
+def table(name, columns, row):
+    """Rows of earlier pieces, this one, and the sum of all columns that aren't seed or commit."""
+    old = dict(sections()).get(name, '')
+    rows = re.findall(r'^\| (?!sum|commit|---)(.*) \|$', old, flags=re.M) + [' | '.join(map(str, row))]
+    cells = [line.split(' | ') for line in rows]
+    sums = ['sum', '', ''] + [str(sum(int(line[i]) for line in cells))
+                              for i in range(3, len(columns))]
+    lines = [columns, ['---'] * len(columns), *cells, sums]
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+
+
+def main(name, test, unit, what):
+    """usage: ./dev soak NAME [COUNT [SEED]]"""
+    count = int(sys.argv[1]) if sys.argv[1:] else 1000
+    seed = int(sys.argv[2]) if sys.argv[2:] else int.from_bytes(os.urandom(4), 'big')
+    del sys.argv[1:]                # to the rig they would be names of tests
+    print(f'{name} {count} {seed}', flush=True)
+    begin = time.monotonic()
+    result = {}
+    r.main(lambda rig: result.update(test(rig, count, seed)))
+    print(result)
+    row = [output('git', 'rev-parse', '--short', 'HEAD'), datetime.date.today(), seed, count,
+           round(time.monotonic() - begin), result['sent'], result['received'], result['guest1']]
+    columns = ['commit', 'day', 'seed', unit, 'seconds', 'frames sent', 'received', 'guest1 sent']
+    write(name, f'{what}\n\n{versions()} One row a run of `./dev soak {name} {unit.upper()} SEED`, '
+          f'all passed.\n\n{table(name, columns, row)}')

@@ -172,26 +172,27 @@ class Tool(Process):
 
 
 ZCNET = os.path.join(BUILD, 'app', 'zcnet')
+NO_HUGEPAGES = ('--no-huge', '-m', '512')
 
 
-def zcnet_argv(prefix, workers=1, program=ZCNET):
-    """The program and EAL's arguments: a worker on the last CPU, no hugepages, no PCI."""
+def zcnet_argv(prefix, workers=1, program=ZCNET, memory=NO_HUGEPAGES):
+    """The program and EAL's arguments: a worker on the last CPU, no PCI."""
     lcores = ','.join(f'({i})@{WORKER_CPU if i else MAIN_CPU}' for i in range(workers + 1))
-    return [program, '--lcores', lcores, '--no-pci', '--no-huge',
-            '-m', '512', '--file-prefix', prefix]
+    return [program, '--lcores', lcores, '--no-pci', *memory, '--file-prefix', prefix]
 
 
 class Zcnet(Process):
     """The program with its shell on a pipe and its telemetry at hand."""
 
-    def __init__(self, rig, name, config, vdevs=(), workers=1, program=ZCNET):
+    def __init__(self, rig, name, config, vdevs=(), wrap=list, **argv):
         path = rig.path(f'{name}.conf')
         with open(path, 'w') as conf:
             conf.write(config)
         self.rig = rig
         self.telemetry = None
         devices = [word for vdev in vdevs for word in ('--vdev', vdev)]
-        super().__init__(rig, name, [*zcnet_argv(name, workers, program), *devices, '--', '-c', path, '-i'],
+        words = [*zcnet_argv(name, **argv), *devices, '--', '-c', path, '-i']
+        super().__init__(rig, name, wrap(words),
                          stdin=subprocess.PIPE, env=dict(os.environ, RUNTIME_DIRECTORY=rig.dir))
         wait_for(f'{name} is up', self._up, 20, [self])
 

@@ -14,6 +14,7 @@
 #include <rte_memory.h>
 #include <rte_vfio.h>
 
+#include "guest/iommu.h"
 #include "model.h"
 
 #define RANGES_MAX 1024
@@ -68,7 +69,7 @@ iommu_reach(const struct model *model, const struct slot *slot, uint32_t before)
 static int
 add(enum owner owner, uint64_t iova, uint64_t len, void *va)
 {
-	int ret = -1;
+	int ret = -ENOSPC;
 
 	pthread_rwlock_wrlock(&lock);
 	if (nranges < RANGES_MAX) {
@@ -87,13 +88,6 @@ add_host(const struct rte_memseg_list *list, const struct rte_memseg *ms, size_t
 {
 	(void)list, (void)arg;
 	return add(HOST, ms->iova, len, ms->addr);
-}
-
-void
-iommu_init(void)
-{
-	if (nranges == 0)
-		rte_memseg_contig_walk(add_host, NULL);
 }
 
 /* ---- is any of it with a NIC? ---- */
@@ -131,12 +125,12 @@ look_at_all(uint64_t from, uint64_t len, bool by_va)
 
 /* ---- what zcnet calls ---- */
 
+static struct zc_iommu_calls real;
+
 int __wrap_access(const char *path, int mode);
 int __real_access(const char *path, int mode);
 int __wrap_rte_vfio_is_enabled(const char *modname);
 int __wrap_rte_vfio_noiommu_is_enabled(void);
-int __wrap_rte_vfio_container_dma_map(int fd, uint64_t va, uint64_t iova, uint64_t len);
-int __wrap_rte_vfio_container_dma_unmap(int fd, uint64_t va, uint64_t iova, uint64_t len);
 int __wrap_munmap(void *va, size_t len);
 
 /* A model is in an IOMMU group of its own. */
@@ -159,11 +153,11 @@ __wrap_rte_vfio_noiommu_is_enabled(void)
 	return 0;
 }
 
-int
-__wrap_rte_vfio_container_dma_map(int fd, uint64_t va, uint64_t iova, uint64_t len)
+/* What is a driver's own goes through EAL, to iommu_own_map(). */
+static int
+map(struct rte_device *own, void *hva, uint64_t iova, size_t len)
 {
-	(void)fd;
-	return add(CONTAINER, iova, len, (void *)(uintptr_t)va);
+	return own != NULL ? real.map(own, hva, iova, len) : add(CONTAINER, iova, len, hva);
 }
 
 int
@@ -176,7 +170,7 @@ iommu_own_map(struct rte_vdev_device *vdev, void *va, uint64_t iova, size_t len)
 static int
 take_away(enum owner owner, uint64_t iova, uint64_t len)
 {
-	int ret = -1;
+	int ret = -ENOENT;
 
 	engine_lock();
 	pthread_rwlock_wrlock(&lock);
@@ -192,11 +186,10 @@ take_away(enum owner owner, uint64_t iova, uint64_t len)
 	return ret;
 }
 
-int
-__wrap_rte_vfio_container_dma_unmap(int fd, uint64_t va, uint64_t iova, uint64_t len)
+static int
+unmap(struct rte_device *own, void *hva, uint64_t iova, size_t len)
 {
-	(void)fd, (void)va;
-	return take_away(CONTAINER, iova, len);
+	return own != NULL ? real.unmap(own, hva, iova, len) : take_away(CONTAINER, iova, len);
 }
 
 int
@@ -204,6 +197,16 @@ iommu_own_unmap(struct rte_vdev_device *vdev, void *va, uint64_t iova, size_t le
 {
 	(void)vdev, (void)va;
 	return take_away(OWN, iova, len);
+}
+
+void
+iommu_init(void)
+{
+	if (nranges > 0)
+		return;
+	rte_memseg_contig_walk(add_host, NULL);
+	real = zc_iommu_calls;
+	zc_iommu_calls = (struct zc_iommu_calls){ .map = map, .unmap = unmap };
 }
 
 int

@@ -32,6 +32,25 @@ nic_release(struct zcnet_port *port)
 	released++;
 }
 
+static unsigned int mapped;
+static int map_fails; /* with this */
+
+static int
+map_memory(struct rte_device *own, void *hva, uint64_t iova, size_t len)
+{
+	(void)own, (void)hva, (void)iova, (void)len;
+	mapped += map_fails == 0;
+	return map_fails;
+}
+
+static int
+unmap_memory(struct rte_device *own, void *hva, uint64_t iova, size_t len)
+{
+	(void)own, (void)hva, (void)iova, (void)len;
+	mapped--;
+	return 0;
+}
+
 static const struct zc_port_ops nic_ops = { .ctor = nic_ctor, .release = nic_release };
 static struct zcnet_port nic = { .ops = &nic_ops, .name = "nic" };
 
@@ -57,7 +76,7 @@ static int
 setup(void **state)
 {
 	struct zc_port_takes takes = { .attached = true,
-		.dma = true,
+		.dma = zc_iommu_get(NULL),
 		.nic = &nic,
 		.segs_max = 8,
 		.frame_max = 1518 };
@@ -91,12 +110,14 @@ teardown(void **state)
 {
 	(void)state;
 	vp->queue[0]->rx_state = ZC_QUEUE_DOWN;
+	zc_iommu_put(vp->takes.dma);
 	ctor.armed = 0;
 	vp->queue[0]->rx.ctor = NULL;
 	zc_vhost_retire_map(vp, vp->map);
 	vp->map = NULL;
 	forget_memory(vp);
 	assert_int_equal(zcnet_port_destroy(&vp->port), 0);
+	assert_int_equal(mapped, 0);
 	close(memory_fd[0]);
 	close(memory_fd[1]);
 	return 0;
@@ -108,13 +129,13 @@ copy_reason(void)
 	return vp->queue[0]->tx.limits.copy;
 }
 
-/* As the tick does once the IOMMU knows all of it. */
+/* Housekeeping's part, and what the port sees of it. */
 static void
 memory_is_mapped(void)
 {
-	vp->dma_ready = true;
-	zc_vhost_apply_limits(vp);
-	zc_vhost_arm_all(vp);
+	vp->port.ops->tick(&vp->port, rte_rdtsc());
+	zc_dma_work();
+	vp->port.ops->tick(&vp->port, rte_rdtsc());
 }
 
 static void
@@ -188,6 +209,8 @@ group_setup(void **state)
 {
 	int ret = unit_eal_init(state);
 
+	zc_iommu_calls.map = map_memory;
+	zc_iommu_calls.unmap = unmap_memory;
 	return ret < 0 ? ret : zc_quiesce_init();
 }
 
@@ -196,6 +219,53 @@ group_teardown(void **state)
 {
 	zc_quiesce_fini();
 	return unit_eal_fini(state);
+}
+
+/* The port copies, says why, and stops when it may. */
+static void
+what_cannot_be_mapped_is_copied(void **state)
+{
+	struct zcnet_port_info info;
+
+	(void)state;
+	map_fails = -ENOSPC;
+	vp->port.bound = &nic;
+	zc_vhost_set_source(&vp->port, 0, &nic, 0);
+	memory_is_mapped();
+	assert_int_equal(copy_reason(), ZC_TX_COPY_DMA);
+	assert_null(vp->queue[0]->rx.ctor);
+	assert_int_equal(vp->queue[0]->rx.copy_counter, ZCNET_Q_copy_dma);
+	assert_int_equal(zcnet_port_info_get(&vp->port, &info), 0);
+	assert_non_null(strstr(info.note, "dma_entry_limit"));
+	map_fails = 0;
+	for (int i = 0; i < 300 && copy_reason() != ZC_TX_ATTACH; i++) {
+		memory_is_mapped();
+		usleep(10000);
+	}
+	assert_int_equal(copy_reason(), ZC_TX_ATTACH);
+	assert_int_equal(zcnet_port_info_get(&vp->port, &info), 0);
+	assert_null(strstr(info.note, "copies"));
+	vp->port.bound = NULL;
+}
+
+/* The container forgets everything with its last NIC: what was ready isn't for the next one. */
+static void
+the_next_nic_waits_for_a_mapping_of_its_own(void **state)
+{
+	const struct zc_port_takes takes = vp->takes, nothing = { 0 };
+
+	(void)state;
+	memory_is_mapped();
+	assert_int_equal(copy_reason(), ZC_TX_ATTACH);
+	zc_vhost_set_takes(&vp->port, &nothing);
+	zc_iommu_put(takes.dma);
+	assert_int_equal(mapped, 0);
+	assert_ptr_equal(zc_iommu_get(NULL), takes.dma);
+	zc_vhost_set_takes(&vp->port, &takes);
+	assert_int_equal(copy_reason(), ZC_TX_COPY_DMA);
+	memory_is_mapped();
+	assert_int_equal(copy_reason(), ZC_TX_ATTACH);
+	assert_int_equal(mapped, 1);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -208,6 +278,8 @@ main(void)
 		TEST(new_memory_is_not_lent_before_it_is_mapped),
 		TEST(a_ring_that_flaps_waits_too),
 		TEST(receiving_alone_waits_for_the_mapping),
+		TEST(what_cannot_be_mapped_is_copied),
+		TEST(the_next_nic_waits_for_a_mapping_of_its_own),
 	};
 
 	return cmocka_run_group_tests_name("guest_memory", tests, group_setup, group_teardown);

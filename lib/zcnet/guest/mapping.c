@@ -3,12 +3,15 @@
 #include "mapping.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/queue.h>
 #include <sys/stat.h>
 
-#include <rte_vfio.h>
+#include <rte_cycles.h>
+#include <rte_memory.h>
 
 #include "../core/error.h"
 #include "dma.h"
@@ -23,10 +26,21 @@ struct zc_mapping {
 	ino_t ino;
 	uint64_t offset; /* of the region */
 	uint64_t size;
-	uint64_t iova;   /* 0: the window was full */
-	bool dma_failed; /* said already; housekeeping */
-	bool has_dma;    /* housekeeping writes with release order */
+	uint64_t iova; /* 0: the window was full */
+	/* housekeeping */
+	uint64_t retry_tsc;
+	int error; /* why it couldn't be mapped last, 0: it could */
+	/* under the lock; read anywhere */
+	uint32_t known; /* bits of the IOMMUs that it is mapped in */
+	bool own;       /* a driver's own mapping: registered with EAL */
+	TAILQ_ENTRY(zc_mapping) next;
 };
+
+/* After a failure: somebody may have gone meanwhile. */
+#define RETRY_S 1
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static TAILQ_HEAD(, zc_mapping) mappings = TAILQ_HEAD_INITIALIZER(mappings);
 
 /*
  * Alignment that mmap and munmap of the file want: the huge page size on hugetlbfs, else the
@@ -101,6 +115,9 @@ zc_mapping_create(const struct zc_region_desc *desc)
 		return NULL;
 	}
 	mapping->iova = zc_dma_range_take(mapping->size);
+	zc_mapping_lock();
+	TAILQ_INSERT_TAIL(&mappings, mapping, next);
+	zc_mapping_unlock();
 	return mapping;
 }
 
@@ -121,22 +138,52 @@ zc_mapping_get(struct zc_mapping *mapping)
 	return mapping;
 }
 
+/* @return did the IOMMU forget it? */
+static bool
+unmap(const struct zc_mapping *mapping, const struct zc_iommu *iommu)
+{
+	int ret = zc_iommu_calls.unmap(iommu->own, zc_mapping_hva(mapping), mapping->iova,
+			mapping->size);
+
+	if (ret < 0)
+		ZC_LOG(ERR, "guest memory: DMA unmapping of %#jx bytes at %#jx: %s",
+				(uintmax_t)mapping->size, (uintmax_t)mapping->iova, strerror(-ret));
+	return ret == 0;
+}
+
+static void
+release(struct zc_mapping *mapping)
+{
+	bool forgotten = true;
+
+	/* NICs first: nobody may reach memory that isn't the guest's any more. */
+	for (unsigned int i = 0; i < ZC_IOMMUS_MAX; i++)
+		if (mapping->known >> i & 1)
+			forgotten &= unmap(mapping, zc_iommu_by_number(i));
+	if (mapping->own)
+		rte_extmem_unregister(zc_mapping_hva(mapping), mapping->size);
+	zc_lost_unwatch(mapping->range);
+	munmap(mapping->base, mapping->len);
+	/* Else its device addresses still lead to this memory. */
+	if (forgotten)
+		zc_dma_range_give(mapping->iova, mapping->size);
+	free(mapping);
+}
+
 void
 zc_mapping_put(struct zc_mapping *mapping)
 {
-	if (mapping == NULL || __atomic_sub_fetch(&mapping->refcnt, 1, __ATOMIC_ACQ_REL) != 0)
+	bool last;
+
+	if (mapping == NULL)
 		return;
-	/* NICs first: nobody may reach memory that isn't the guest's any more. */
-	if (mapping->has_dma &&
-			rte_vfio_container_dma_unmap(RTE_VFIO_DEFAULT_CONTAINER_FD,
-					(uintptr_t)zc_mapping_hva(mapping), mapping->iova,
-					mapping->size) < 0)
-		ZC_LOG(ERR, "guest memory: DMA unmapping of %#jx bytes at %#jx failed",
-				(uintmax_t)mapping->size, (uintmax_t)mapping->iova);
-	zc_lost_unwatch(mapping->range);
-	munmap(mapping->base, mapping->len);
-	zc_dma_range_give(mapping->iova, mapping->size);
-	free(mapping);
+	zc_mapping_lock();
+	last = __atomic_sub_fetch(&mapping->refcnt, 1, __ATOMIC_ACQ_REL) == 0;
+	if (last)
+		TAILQ_REMOVE(&mappings, mapping, next);
+	zc_mapping_unlock();
+	if (last)
+		release(mapping);
 }
 
 uint8_t *
@@ -151,31 +198,89 @@ zc_mapping_iova(const struct zc_mapping *mapping)
 	return mapping->iova;
 }
 
-int
-zc_mapping_map_dma(struct zc_mapping *mapping)
+void
+zc_mapping_lock(void)
 {
+	pthread_mutex_lock(&lock);
+}
+
+void
+zc_mapping_unlock(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* Mapped: NICs may use it, unless the last one went meanwhile. */
+static void
+set_known(struct zc_mapping *mapping, const struct zc_iommu *iommu, unsigned int epoch)
+{
+	bool gone;
+
+	zc_mapping_lock();
+	gone = iommu->nics == 0 || iommu->epoch != epoch;
+	mapping->own |= iommu->own != NULL;
+	if (!gone)
+		__atomic_fetch_or(&mapping->known, iommu->bit, __ATOMIC_RELEASE);
+	zc_mapping_unlock();
+	if (gone)
+		unmap(mapping, iommu);
+}
+
+static unsigned int
+iommu_epoch(const struct zc_iommu *iommu)
+{
+	unsigned int epoch;
+
+	zc_mapping_lock();
+	epoch = iommu->epoch;
+	zc_mapping_unlock();
+	return epoch;
+}
+
+void
+zc_mapping_map(struct zc_mapping *mapping, const struct zc_iommu *iommu)
+{
+	unsigned int epoch = iommu_epoch(iommu);
 	int ret = -ENOSPC;
 
-	if (mapping->has_dma)
-		return 0;
+	if (zc_mapping_is_known(mapping, iommu) || rte_rdtsc() < mapping->retry_tsc)
+		return;
 	if (mapping->iova != 0)
-		ret = rte_vfio_container_dma_map(RTE_VFIO_DEFAULT_CONTAINER_FD,
-				(uintptr_t)zc_mapping_hva(mapping), mapping->iova, mapping->size);
-	if (ret < 0) {
-		if (!mapping->dma_failed)
-			ZC_LOG(WARNING, "guest memory: %#jx bytes can't be mapped for DMA: copying",
-					(uintmax_t)mapping->size);
-		mapping->dma_failed = true;
-		return ret;
-	}
-	__atomic_store_n(&mapping->has_dma, true, __ATOMIC_RELEASE);
-	return 0;
+		ret = zc_iommu_calls.map(iommu->own, zc_mapping_hva(mapping), mapping->iova,
+				mapping->size);
+	if (ret == 0)
+		set_known(mapping, iommu, epoch);
+	else
+		mapping->retry_tsc = rte_rdtsc() + RETRY_S * rte_get_tsc_hz();
+	__atomic_store_n(&mapping->error, ret, __ATOMIC_RELAXED);
 }
 
 bool
-zc_mapping_has_dma(const struct zc_mapping *mapping)
+zc_mapping_is_known(const struct zc_mapping *mapping, const struct zc_iommu *iommu)
 {
-	return mapping != NULL && __atomic_load_n(&mapping->has_dma, __ATOMIC_ACQUIRE);
+	return mapping != NULL &&
+			(__atomic_load_n(&mapping->known, __ATOMIC_ACQUIRE) & iommu->bit) != 0;
+}
+
+int
+zc_mapping_error(const struct zc_mapping *mapping)
+{
+	return mapping != NULL ? __atomic_load_n(&mapping->error, __ATOMIC_RELAXED) : 0;
+}
+
+void
+zc_mapping_unmap_all(const struct zc_iommu *iommu)
+{
+	struct zc_mapping *mapping;
+
+	/* Nothing is mapped in it meanwhile: set_known() sees that it has no NIC. */
+	zc_mapping_lock();
+	TAILQ_FOREACH(mapping, &mappings, next)
+		if (mapping->known & iommu->bit) {
+			__atomic_fetch_and(&mapping->known, ~iommu->bit, __ATOMIC_RELEASE);
+			unmap(mapping, iommu);
+		}
+	zc_mapping_unlock();
 }
 
 bool

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "iommu.h"
 #include "map.h"
 
 /** Does the file hold the region? 0 or what zc_fail() gave. */
@@ -26,11 +27,28 @@ uint8_t *zc_mapping_hva(const struct zc_mapping *mapping);
 /** Its device address; 0 when the window was full. */
 uint64_t zc_mapping_iova(const struct zc_mapping *mapping);
 
-/** Make it reachable for NICs, once. 0 or a negative errno, logged once a mapping. */
-int zc_mapping_map_dma(struct zc_mapping *mapping);
+/** @name NICs. An IOMMU may go while housekeeping maps memory in it. */
+/**@{*/
+/**
+ * Make it known to an IOMMU, unless it is. After a failure it is tried again a second later.
+ *
+ * Runs on: housekeeping.
+ */
+void zc_mapping_map(struct zc_mapping *mapping, const struct zc_iommu *iommu);
 
-/** Can NICs reach it? Any thread. NULL, memory of somebody else: no */
-bool zc_mapping_has_dma(const struct zc_mapping *mapping);
+/** Can the NICs behind @p iommu reach it? Any thread. NULL, memory of somebody else: no */
+bool zc_mapping_is_known(const struct zc_mapping *mapping, const struct zc_iommu *iommu);
+
+/** Why it couldn't be mapped last: a negative errno, 0: it could, or wasn't tried. Any thread. */
+int zc_mapping_error(const struct zc_mapping *mapping);
+
+/** @p iommu has no NIC any more: it forgets everything. Runs on: control threads. */
+void zc_mapping_unmap_all(const struct zc_iommu *iommu);
+
+/** What zc_iommu.nics and the list of mappings are changed under. */
+void zc_mapping_lock(void);
+void zc_mapping_unlock(void);
+/**@}*/
 
 /** Has the file behind it shrunk, or lost pages? Any thread. NULL: no */
 bool zc_mapping_is_lost(const struct zc_mapping *mapping);

@@ -263,6 +263,7 @@ ethdev_destroy(struct zcnet_port *port)
 
 	unregister_events(ep);
 	rte_eth_dev_close(ep->port_id);
+	zc_iommu_put(ep->iommu);
 	if (ep->probed && !ep->removed)
 		rte_dev_remove(device);
 	collect(ep);
@@ -361,8 +362,8 @@ ethdev_takes(const struct zcnet_port *port, struct zc_port_takes *takes)
 	const struct ethdev_port *ep = ethdev_port(port);
 	uint16_t limit = ep->dev_info.tx_desc_lim.nb_mtu_seg_max;
 
-	takes->attached = can_send(ep);
-	takes->dma = (takes->attached || zc_ethdev_can_arm(ep)) && ep->driver->dma;
+	takes->attached = can_send(ep) && !ep->removed;
+	takes->dma = ep->iommu;
 	takes->nic = (struct zcnet_port *)(uintptr_t)port;
 	takes->segs_max = ep->driver != NULL ? ep->driver->segs_max : 1;
 	if (limit > 0)
@@ -407,6 +408,10 @@ ethdev_tick(struct zcnet_port *port, uint64_t now)
 		ep->removed = true;
 		ep->link_up = false;
 		port->started = false;
+		/* The container forgets everything with its last NIC. */
+		zc_iommu_put(ep->iommu);
+		ep->iommu = NULL;
+		zc_control_changed();
 	}
 	if (!port->started)
 		return;

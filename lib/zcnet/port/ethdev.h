@@ -35,7 +35,8 @@ struct ethdev_port {
 	struct rte_eth_rxconf rx_conf;
 	struct rte_eth_txconf tx_conf;
 	uint16_t rx_desc, tx_desc, mtu;
-	const char *refused; /* why zero copy isn't safe here, NULL: it is */
+	struct zc_iommu *iommu; /* in front of it, NULL: none that it needs */
+	const char *refused;    /* why zero copy isn't safe here, NULL: it is */
 	bool promiscuous;
 	bool probed;  /* by us, so we remove it */
 	bool removed; /* the device is gone */

@@ -217,6 +217,27 @@ iommu_missing(const struct ethdev_port *ep)
 	return NULL;
 }
 
+/* What has to know guests' memory before this NIC may reach it, or why that can't be. */
+static void
+find_iommu(struct ethdev_port *ep)
+{
+	const struct zc_driver *driver = ep->driver;
+
+	if (driver == NULL || !driver->dma || !ep->port.zerocopy ||
+			(!zc_driver_sends(driver) && !zc_driver_arms(driver)))
+		return;
+	if (!driver->own_map)
+		ep->refused = iommu_missing(ep);
+	if (ep->refused != NULL)
+		return;
+	ep->iommu = zc_iommu_get(driver->own_map ? ep->dev_info.device : NULL);
+	if (ep->iommu != NULL)
+		return;
+	ep->refused = "copies: too many NICs that map memory themselves";
+	if (rte_errno == EBUSY)
+		ep->refused = "copies: DPDK's memory is where guests' addresses go: --iova-mode va";
+}
+
 /*
  * Arguments of the device that make its driver write elsewhere than into the frame's own buffer.
  * Without zero copy they are welcome.
@@ -257,10 +278,7 @@ zc_ethdev_set_up(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 		return zc_fail(-ret, "port %s: %s: %s", conf->name, conf->device,
 				rte_strerror(-ret));
 	ep->driver = zc_driver_find(ep->dev_info.driver_name);
-	if (ep->driver != NULL && ep->driver->own_map)
-		ep->refused = "copies: the driver maps memory for DMA itself";
-	else if (ep->driver != NULL && ep->driver->dma)
-		ep->refused = iommu_missing(ep);
+	find_iommu(ep);
 	ret = check_args(ep);
 	if (ret == 0)
 		ret = configure(ep, conf);

@@ -18,6 +18,7 @@
 #include <zcnet/port.h>
 #include <zcnet/stats.h>
 
+#include "../guest/iommu.h"
 #include "../zcopy/ctor.h"
 #include "../zcopy/rx.h"
 #include "../zcopy/tx.h"
@@ -35,7 +36,7 @@ enum zc_queue_state {
 /** What a port that sends takes from the one that it is bound to. */
 struct zc_port_takes {
 	bool attached;          /* guest memory */
-	bool dma;               /* it must be mapped for DMA first */
+	struct zc_iommu *dma;   /* that must know it first, NULL: none */
 	struct zcnet_port *nic; /* that can be told to give it back, NULL: none */
 	bool shared;            /* with other guests */
 	uint16_t segs_max;

@@ -128,10 +128,46 @@ zc_vhost_tx(struct zcnet_port *port, uint16_t queue)
 	return &vhost_port(port)->queue[queue]->tx;
 }
 
+/* Said once, until it is mapped. */
+static void
+tell_dma_failure(struct vhost_port *vp)
+{
+	const char *why = zc_dma_failure(vp->map);
+
+	if (why == NULL || vp->dma_told)
+		return;
+	ZC_LOG(WARNING, "port %s: copies: its memory can't be mapped for DMA: %s", vp->port.name,
+			why);
+	vp->dma_told = true;
+}
+
+/* Mapping for DMA takes time and happens elsewhere; the port copies until it is done. */
+static void
+look_at_dma(struct vhost_port *vp)
+{
+	bool needed = vp->map != NULL && vp->takes.dma != NULL;
+	bool ready = needed && zc_dma_is_ready(vp->map, vp->takes.dma);
+
+	if (needed && !ready) {
+		zc_dma_request(vp->map, vp->takes.dma);
+		tell_dma_failure(vp);
+	}
+	if (ready == vp->dma_ready)
+		return;
+	if (ready && vp->dma_told)
+		ZC_LOG(NOTICE, "port %s: its memory is mapped for DMA now", vp->port.name);
+	vp->dma_told &= !ready;
+	vp->dma_ready = ready;
+	zc_vhost_apply_limits(vp);
+	zc_vhost_arm_all(vp);
+}
+
 void
 zc_vhost_set_takes(struct zcnet_port *port, const struct zc_port_takes *takes)
 {
 	vhost_port(port)->takes = *takes;
+	/* Another NIC may be behind another IOMMU, which doesn't know the guest's memory yet. */
+	look_at_dma(vhost_port(port));
 	zc_vhost_apply_limits(vhost_port(port));
 }
 
@@ -332,8 +368,10 @@ vhost_info(const struct zcnet_port *port, struct zcnet_port_info *info)
 	else if (vp->queue[0]->recover)
 		snprintf(info->note, sizeof(info->note), "copies while its NIC recovers");
 	else if (!zc_vhost_is_reachable(vp) && vp->map != NULL)
-		snprintf(info->note, sizeof(info->note),
-				"copies: its memory isn't mapped for DMA yet, or can't be");
+		snprintf(info->note, sizeof(info->note), "copies: %s",
+				zc_dma_failure(vp->map) != NULL ?
+						zc_dma_failure(vp->map) :
+						"its memory is about to be mapped for DMA");
 	else if (!vp->takes.attached)
 		snprintf(info->note, sizeof(info->note),
 				"copies: its peer doesn't send from guest memory");
@@ -393,21 +431,6 @@ collect_late(struct vhost_port *vp)
 	for (uint16_t i = 0; i < vp->port.nqueues; i++)
 		if (vp->queue[i]->tx.vq.window == NULL)
 			zc_tx_collect(&vp->queue[i]->tx);
-}
-
-/* Mapping for DMA takes time and happens elsewhere; the port copies until it is done. */
-static void
-look_at_dma(struct vhost_port *vp)
-{
-	bool ready = vp->map != NULL && vp->takes.dma && zc_dma_is_ready(vp->map);
-
-	if (vp->map != NULL && vp->takes.dma && !ready)
-		zc_dma_request(vp->map);
-	if (ready == vp->dma_ready)
-		return;
-	vp->dma_ready = ready;
-	zc_vhost_apply_limits(vp);
-	zc_vhost_arm_all(vp);
 }
 
 static void

@@ -65,6 +65,7 @@ struct vhost_port {
 			*mem; /* librte_vhost's table that map is made from, NULL: unknown */
 	struct zc_map *map;
 	bool dma_ready; /* NICs can reach all of map */
+	bool dma_told;  /* that they can't, since they could last */
 	struct vhost_retired *retired;
 	struct zc_port_takes takes;
 	struct vhost_queue *queue[ZCNET_QUEUES_MAX];
@@ -106,7 +107,7 @@ void zc_vhost_look_at_memory(struct vhost_port *vp);
 static inline bool
 zc_vhost_is_reachable(const struct vhost_port *vp)
 {
-	return !vp->takes.dma || vp->dma_ready;
+	return vp->takes.dma == NULL || vp->dma_ready;
 }
 
 /** Put settings, what the peer takes, and whether memory can be reached in force. */

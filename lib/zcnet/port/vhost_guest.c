@@ -171,6 +171,7 @@ zc_vhost_guest_down(struct vhost_port *vp)
 	zc_vhost_rings_detach(vp);
 	vp->map = NULL;
 	vp->dma_ready = false;
+	vp->dma_told = false;
 	zc_vhost_reap_maps(vp);
 	zc_control_changed();
 }
@@ -204,7 +205,7 @@ guest_memory_changed(struct vhost_port *vp)
 	zc_vhost_retire_map(vp, vp->map);
 	vp->map = map;
 	/* What is new may not be mapped for DMA yet: neither sent nor armed until it is. */
-	vp->dma_ready = vp->takes.dma && zc_dma_is_ready(map);
+	vp->dma_ready = vp->takes.dma != NULL && zc_dma_is_ready(map, vp->takes.dma);
 	zc_vhost_apply_limits(vp);
 	zc_vhost_rings_refresh(vp);
 	zc_vhost_resume_held(vp);

@@ -131,6 +131,22 @@ gqueue_slot_gpa(const struct gqueue *q, int slot, unsigned int area)
 	return q->conf.area_gpa[area % q->conf.n_areas] + (uint64_t)slot * q->conf.slot_bytes;
 }
 
+/*
+ * As Linux posts buffers for GUEST_TSO4 without mergeable ones (add_recvbuf_big() in its
+ * drivers/net/virtio_net.c): the header, padded to 16 bytes, and the data share the first page.
+ */
+static unsigned int
+pages_cut(uint32_t hdr_len, uint32_t total, uint32_t *end)
+{
+	unsigned int n = 0;
+
+	end[n++] = hdr_len;
+	for (uint32_t at = hdr_len + 4096 - 16; at < total && n < GQ_PIECES_MAX - 1; at += 4096)
+		end[n++] = at;
+	end[n++] = total;
+	return n;
+}
+
 /* Where the byte stream "header, frame" is cut: end[i] is the end of piece i. */
 static unsigned int
 layout_cut(const struct layout *l, uint32_t hdr_len, uint32_t total, uint32_t *end)
@@ -139,6 +155,8 @@ layout_cut(const struct layout *l, uint32_t hdr_len, uint32_t total, uint32_t *e
 	uint64_t rng = l->uneven;
 	unsigned int n = 0;
 
+	if (l->pages && total > hdr_len)
+		return pages_cut(hdr_len, total, end);
 	if (l->hdr == LAYOUT_HDR_ALONE)
 		first = hdr_len;
 	else if (l->hdr == LAYOUT_HDR_SPLIT)

@@ -28,6 +28,7 @@ struct layout {
 	enum layout_hdr hdr;
 	uint8_t hdr_split; /* bytes, 1 to header length - 1 */
 	uint8_t pieces;    /* of the data; 0 means 1 */
+	bool pages;        /* header alone, then pages: Linux without mergeable buffers */
 	bool table;        /* the buffers from the direct-th on go into an indirect table */
 	uint8_t direct;
 	bool spread;     /* every second piece in the other area */

@@ -32,6 +32,7 @@ const struct layout layouts[] = {
 	{ .name = "spread", .hdr = LAYOUT_HDR_ALONE, .pieces = 4, .spread = true },
 	{ .name = "cross", .cross = true },
 	{ .name = "cross-pieces", .hdr = LAYOUT_HDR_ALONE, .pieces = 3, .cross = true },
+	{ .name = "linux-big", .pages = true, .table = true },
 	{ .name = NULL },
 };
 

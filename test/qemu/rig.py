@@ -33,7 +33,7 @@ OUTSIDE_IP = "10.77.0.1"
 GUEST_IP = "10.77.0.2"
 TAP_MAC = "52:54:00:77:00:01"
 QEMU = "qemu-system-x86_64"
-BOOT_SECONDS = 60       # 15 on a quiet machine
+BOOT_SECONDS = 90       # 15 on a quiet machine
 
 
 class Fail(Exception):

@@ -129,9 +129,13 @@ pair_take(struct pair *p, struct rte_mbuf **m, uint16_t n)
 static inline uint16_t
 pair_put(struct pair *p, struct rte_mbuf **m, uint16_t n)
 {
+	uint16_t taken;
+
 	while (p->rx.debt > 0)
 		assert_int_equal(zc_rx_put(&p->rx, m, n), 0);
-	return zc_rx_put(&p->rx, m, n);
+	taken = zc_rx_put(&p->rx, m, n);
+	zc_rx_notify(&p->rx);
+	return taken;
 }
 /**@}*/
 

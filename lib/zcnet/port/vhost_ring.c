@@ -347,16 +347,6 @@ zc_vhost_rings_attach(struct vhost_port *vp)
 			ring_up(vp, i);
 }
 
-void
-zc_vhost_rings_refresh(struct vhost_port *vp)
-{
-	for (uint16_t i = 0; i < 2 * vp->port.nqueues; i++)
-		if (vq_of(vp, i)->window != NULL && ring_refresh(vp, i) < 0) {
-			ZC_LOG(ERR, "%s", zc_last_error());
-			*state_of(vp, i) = ZC_QUEUE_DOWN;
-		}
-}
-
 static void
 ring_detach(struct vhost_port *vp, uint16_t vring)
 {
@@ -376,6 +366,19 @@ ring_detach(struct vhost_port *vp, uint16_t vring)
 		zc_tx_detach(&q->tx);
 	else
 		zc_rx_detach(&q->rx);
+}
+
+void
+zc_vhost_rings_refresh(struct vhost_port *vp)
+{
+	for (uint16_t i = 0; i < 2 * vp->port.nqueues; i++)
+		if (vq_of(vp, i)->window != NULL && ring_refresh(vp, i) < 0) {
+			ZC_LOG(ERR, "%s", zc_last_error());
+			*state_of(vp, i) = ZC_QUEUE_DOWN;
+			/* Its memory goes with the old map: nobody may discard or complete there. */
+			if (is_tx(i))
+				ring_detach(vp, i);
+		}
 }
 
 void

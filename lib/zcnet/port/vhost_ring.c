@@ -375,7 +375,7 @@ zc_vhost_rings_refresh(struct vhost_port *vp)
 		if (vq_of(vp, i)->window != NULL && ring_refresh(vp, i) < 0) {
 			ZC_LOG(ERR, "%s", zc_last_error());
 			*state_of(vp, i) = ZC_QUEUE_DOWN;
-			/* Its memory goes with the old map: nobody may discard or complete there. */
+			/* Its memory goes with the old map: nothing may be completed there. */
 			if (is_tx(i))
 				ring_detach(vp, i);
 		}

@@ -87,20 +87,27 @@ add_conn(struct app_columns *c, const struct zcnet_conn_info *info)
 		app_cell(c, "-");
 	else
 		app_cell(c, "%u", info->vlan);
+	if (info->own_queue == 0)
+		app_cell(c, "-");
+	else
+		app_cell(c, "%u", info->own_queue);
 	app_cell(c, "%u", info->streams);
 	if (info->worker < 0)
 		app_cell(c, "spread");
 	else
 		app_cell(c, "%d", info->worker);
-	app_cell(c, "%s", info->copying ? "copying: the NIC stalled or its link is down" : "ok");
+	app_cell(c, "%s",
+			info->copying ? "copying: the NIC stalled or its link is down" :
+					info->note[0] != '\0' ? info->note :
+								"ok");
 }
 
 /* show conn [CONN] */
 int
 app_cmd_show_conn(struct app_shell *shell, const struct app_words *words)
 {
-	static const char *const heads[] = { "<connection", "<a", "<b", "<mac", "vlan", "streams",
-		"worker", "<state" };
+	static const char *const heads[] = { "<connection", "<a", "<b", "<mac", "vlan", "own queue",
+		"streams", "worker", "<state" };
 	struct zcnet_conn_info info;
 	struct zcnet_conn *conn;
 	struct app_columns c;

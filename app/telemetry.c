@@ -246,6 +246,8 @@ tel_conn_info(const char *params, struct rte_tel_data *d)
 	rte_tel_data_add_dict_int(d, "worker", info.worker);
 	rte_tel_data_add_dict_string(d, "mac", app_mac(info.mac, mac));
 	rte_tel_data_add_dict_int(d, "vlan", info.vlan);
+	rte_tel_data_add_dict_int(d, "own_queue", info.own_queue);
+	rte_tel_data_add_dict_string(d, "note", info.note);
 	return rte_tel_data_add_dict_int(d, "copying", info.copying);
 }
 

@@ -211,7 +211,8 @@ move_turn(struct traffic *t)
 static bool
 done(const struct traffic *t)
 {
-	return all_sent(t) && (!t->receives || checker_done(&t->checker));
+	return all_sent(t) && (!t->receives || checker_done(&t->checker)) &&
+			(t->released || !t->o->hold);
 }
 
 static int

@@ -48,7 +48,7 @@ ASK = """perl -e 'socket(S, 1, 5, 0) && connect(S, pack("S a108", 1, \
 sysread(S, $t, 65536); print $t' """
 
 
-def image_arguments():
+def image_arguments(modules=MODULES, drivers=DRIVERS, programs=()):
     for program in ZCNET, GUEST, WIRE:
         if not os.access(program, os.X_OK):
             raise Skip(f"{program} is not built: ./dev build")
@@ -56,12 +56,12 @@ def image_arguments():
                             capture_output=True, text=True).stdout.strip()
     if not os.path.isdir(folder):
         folder = drivers_folder()
-    arguments = [word for module in MODULES for word in ("-m", module)]
+    arguments = [word for module in modules for word in ("-m", module)]
     # the image is made again when one of these is new, and not for libraries unnamed
     files = [ZCNET, GUEST, os.path.join(BUILD, "lib", "zcnet", "libzcnet.so"),
              os.path.join(BUILD, "drivers", "mempool", "guest", "librte_mempool_guest.so"),
-             "/usr/bin/perl"]
-    for driver in DRIVERS:
+             "/usr/bin/perl", *programs]
+    for driver in drivers:
         names = [name for name in os.listdir(folder)
                  if re.fullmatch(rf"librte_{driver}\.so\.\d+", name)]
         if not names:

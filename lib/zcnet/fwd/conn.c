@@ -23,6 +23,7 @@
 #include "../core/error.h"
 #include "../core/export.h"
 #include "../core/quiesce.h"
+#include "../port/steer.h"
 
 #define STALL_MS 100
 #define CLEAN_MS 1000
@@ -131,23 +132,61 @@ lay_out(struct zcnet_conn *conn, uint16_t na, uint16_t nb)
 		add_stream(conn, conn->b, i, conn->a, i % pairs, i % pairs);
 }
 
-/* What the guest sends leaves by the queue that all share. What it receives comes from there. */
+/* The first queues go with what is common, the others with the NIC queue of the guest's own. */
 static void
 lay_out_shared(struct zcnet_conn *conn, uint16_t pairs)
 {
-	flush_streams(conn);
+	struct zc_member *member = &conn->member;
+	struct zcnet_port *guest = guest_of(conn), *nic = nic_of(conn);
+
 	conn->na = pairs;
 	conn->nstreams = 0;
-	for (uint16_t i = 0; i < pairs; i++)
-		add_stream(conn, guest_of(conn), i, nic_of(conn), 0, 0);
+	for (uint16_t i = 0; i < pairs; i++) {
+		bool own = member->steered && i >= ZC_SHARE_OWN_PAIR;
+
+		add_stream(conn, guest, i, nic, own ? member->queue : 0, own);
+	}
+	if (member->steered)
+		add_stream(conn, nic, member->queue, &member->gate, ZC_SHARE_OWN_PAIR, 1);
+}
+
+/* The rule comes before the first buffer is armed, and goes after the last one is back. */
+static void
+steer(struct zcnet_conn *conn, bool wanted)
+{
+	struct zc_member *member = &conn->member;
+	struct zcnet_port *guest = guest_of(conn), *nic = nic_of(conn);
+
+	flush_streams(conn);
+	if (wanted) {
+		member->steered = zc_steer(nic, member->queue, (const uint8_t *)&member->mac,
+						  member->vlan) == 0;
+		member->refused = !member->steered;
+		if (member->steered)
+			zc_vhost_set_source(guest, ZC_SHARE_OWN_PAIR, nic, member->queue);
+	} else {
+		zc_vhost_set_source(guest, ZC_SHARE_OWN_PAIR, NULL, 0);
+		zc_steer_end(nic, member->queue);
+		member->steered = false;
+	}
 }
 
 static void
 layout_shared(struct zcnet_conn *conn)
 {
+	struct zc_member *member = &conn->member;
 	uint16_t pairs = RTE_MAX(guest_of(conn)->ops->queues_used(guest_of(conn)), 1);
+	bool was_steered = member->steered;
+	bool wanted = !conn->leaves && member->queue > 0 && pairs > ZC_SHARE_OWN_PAIR &&
+			nic_of(conn)->started;
 
+	if (!wanted)
+		member->refused = false;
+	if (wanted != member->steered && !member->refused)
+		steer(conn, wanted);
 	if (pairs != conn->na)
+		flush_streams(conn);
+	if (pairs != conn->na || member->steered != was_steered)
 		lay_out_shared(conn, pairs);
 	choose_takes(guest_of(conn), nic_of(conn), true);
 	zc_share_add(conn->share, &conn->member);
@@ -383,6 +422,22 @@ check(const struct zcnet_conn_conf *conf)
 	return check_shared(conf);
 }
 
+/* A NIC queue that no other guest may have for its own, 0: none is left. */
+static uint16_t
+free_queue(const struct zc_share *share)
+{
+	bool used[ZCNET_QUEUES_MAX] = { false };
+	const struct zcnet_conn *conn;
+
+	TAILQ_FOREACH(conn, &conns, next)
+		if (conn->share == share)
+			used[conn->member.queue] = true;
+	for (uint16_t i = 1; i < share->nic->nqueues; i++)
+		if (!used[i])
+			return i;
+	return 0;
+}
+
 static struct zcnet_conn *
 create(const struct zcnet_conn_conf *conf)
 {
@@ -407,7 +462,9 @@ create(const struct zcnet_conn_conf *conf)
 		}
 		conn->member = (struct zc_member){ .guest = guest_of(conn),
 			.mac = zc_share_mac(conf->mac),
-			.vlan = conf->vlan };
+			.vlan = conf->vlan,
+			.queue = free_queue(conn->share) };
+		zc_share_init_gate(conn->share, &conn->member);
 		guest_of(conn)->bound = conn;
 	} else {
 		conn->a->bound = conn;
@@ -468,6 +525,9 @@ zcnet_conn_destroy(struct zcnet_conn *conn)
 	if (conn == NULL)
 		return;
 	zc_control_lock();
+	conn->leaves = true;
+	if (conn->share != NULL)
+		zc_control_changed();
 	TAILQ_REMOVE(&conns, conn, next);
 	/* Takes the streams from the workers. */
 	zc_control_changed();
@@ -481,6 +541,24 @@ zcnet_conn_destroy(struct zcnet_conn *conn)
 		zc_share_put(conn->share);
 	rte_free(conn);
 	zc_control_unlock();
+}
+
+/* Why a guest has no NIC queue of its own. */
+static void
+tell_why_copied(const struct zcnet_conn *conn, char *text, size_t size)
+{
+	const struct zc_member *member = &conn->member;
+
+	if (member->queue == 0)
+		snprintf(text, size, "all it receives is copied: %s has no queue left for it",
+				nic_of(conn)->name);
+	else if (member->refused)
+		snprintf(text, size, "all it receives is copied: %s: %s", nic_of(conn)->name,
+				zc_steer_note(nic_of(conn)));
+	else if (!member->steered)
+		snprintf(text, size,
+				"all it receives is copied: it uses one queue pair, a second "
+				"would be filled in place");
 }
 
 ZC_EXPORT int
@@ -497,6 +575,8 @@ zcnet_conn_info_get(const struct zcnet_conn *conn, struct zcnet_conn_info *info)
 	if (conn->share != NULL) {
 		memcpy(info->mac, &conn->member.mac, sizeof(info->mac));
 		info->vlan = conn->member.vlan;
+		info->own_queue = conn->member.steered ? conn->member.queue : 0;
+		tell_why_copied(conn, info->note, sizeof(info->note));
 	}
 	zc_control_unlock();
 	return 0;

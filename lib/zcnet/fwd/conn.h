@@ -29,6 +29,7 @@ struct zcnet_conn {
 	struct zc_member member;
 	struct zc_conn_recovery recovery;
 	bool flush;      /* frames under way are to be dropped at the next layout */
+	bool leaves;     /* the share: its own queue is given up at the next layout */
 	uint16_t na, nb; /* queues of a and b that the streams are laid out for */
 	uint16_t nstreams;
 	struct zc_stream stream[ZC_CONN_STREAMS_MAX];

@@ -9,9 +9,6 @@
 
 #include "../core/error.h"
 
-#define MAC_BITS 48
-#define MULTICAST 1u /* of the first byte of an address */
-
 static TAILQ_HEAD(, zc_share) shares = TAILQ_HEAD_INITIALIZER(shares);
 
 /* ---- data path ---- */
@@ -22,7 +19,13 @@ zc_share_mac(const uint8_t *bytes)
 	uint64_t mac = 0;
 
 	memcpy(&mac, bytes, RTE_ETHER_ADDR_LEN);
-	return rte_le_to_cpu_64(mac);
+	return mac;
+}
+
+static bool
+is_for_many(uint64_t mac)
+{
+	return *(const uint8_t *)&mac & 1;
 }
 
 /* VLAN of the outer tag, 0: none. */
@@ -38,24 +41,41 @@ vlan_of(const struct rte_mbuf *m)
 	return rte_be_to_cpu_16(tag->vlan_tci) & (RTE_ETHER_MAX_VLAN_ID);
 }
 
+struct address {
+	uint64_t mac;
+	uint16_t vlan;
+};
+
+/* A frame too short to have one is for nobody. */
+static struct address
+address_of(const struct rte_mbuf *m)
+{
+	struct address to = { 0 };
+
+	if (m->data_len < RTE_ETHER_HDR_LEN)
+		return to;
+	to.mac = zc_share_mac(rte_pktmbuf_mtod(m, const uint8_t *));
+	to.vlan = vlan_of(m);
+	return to;
+}
+
+static bool
+is_for(const struct zc_member *member, struct address to)
+{
+	return (member->mac == to.mac || is_for_many(to.mac)) &&
+			(member->vlan == 0 || member->vlan == to.vlan);
+}
+
 /* A bit for each member that the frame is for. */
 static uint64_t
 addressees(const struct zc_share *share, const struct rte_mbuf *m)
 {
-	uint64_t mac, found = 0;
-	uint16_t vlan;
+	struct address to = address_of(m);
+	uint64_t found = 0;
 
-	if (m->data_len < RTE_ETHER_HDR_LEN)
-		return 0;
-	mac = zc_share_mac(rte_pktmbuf_mtod(m, const uint8_t *));
-	vlan = vlan_of(m);
-	for (uint16_t i = 0; i < share->nmembers; i++) {
-		const struct zc_member *member = share->member[i];
-		bool addressed = member->mac == mac || (mac & MULTICAST);
-
-		if (addressed && (member->vlan == 0 || member->vlan == vlan))
+	for (uint16_t i = 0; i < share->nmembers; i++)
+		if (is_for(share->member[i], to))
 			found |= UINT64_C(1) << i;
-	}
 	return found;
 }
 
@@ -131,6 +151,36 @@ static const struct zc_port_ops share_ops = {
 	.notify = share_notify,
 };
 
+/*
+ * From a member's own queue. The NIC is trusted to steer, and checked: another guest's frame isn't
+ * delivered. The line is written next, by its virtio-net header.
+ */
+static uint16_t
+gate_tx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct zc_member *member = container_of(port, struct zc_member, gate);
+	uint16_t done = 0;
+
+	while (done < n) {
+		uint16_t run = 0, taken;
+
+		while (done + run < n && is_for(member, address_of(pkts[done + run])))
+			run++;
+		taken = member->guest->ops->tx(member->guest, queue, pkts + done, run);
+		done += taken;
+		if (taken < run)
+			return done;
+		if (done < n)
+			drop(member->share, member->queue, ZCNET_Q_drop_wrong_queue, pkts + done++,
+					1);
+	}
+	return n;
+}
+
+static const struct zc_port_ops gate_ops = {
+	.tx = gate_tx,
+};
+
 /* ---- control ---- */
 
 static struct zc_share *
@@ -202,10 +252,20 @@ zc_share_clear(struct zc_share *share)
 {
 	notify(share);
 	share->nmembers = 0;
+	memset(share->own, 0, sizeof(share->own));
 }
 
 void
 zc_share_add(struct zc_share *share, const struct zc_member *member)
 {
 	share->member[share->nmembers++] = member;
+	if (member->steered)
+		share->own[member->queue] = true;
+}
+
+void
+zc_share_init_gate(struct zc_share *share, struct zc_member *member)
+{
+	member->share = share;
+	member->gate.ops = &gate_ops;
 }

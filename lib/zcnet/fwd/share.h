@@ -3,13 +3,20 @@
  * A NIC that several guests share: what it receives goes to the guest with that address, what
  * is for many goes to all of them, and what is for none is dropped.
  *
- *   NIC queues --- stream ---> share: whose address? --- copy ---> first queue of that guest
+ *   common queues --- stream ---> share: whose address? --- copy ---> first queue of that guest
+ *   a guest's own --- stream ---> gate: its address?    --- in place ---> its second queue
  *
- * To the streams the share is a port that only takes. One worker runs all of them, and everything
- * else on these NIC queues and on the guests' first queues: see zc_place().
+ * To the streams share and gates are ports that only take. One worker runs all that is common, and
+ * everything else on these NIC queues and on the guests' first queues: see zc_place().
  *
- * A guest that has no room at once loses the frame, whatever its rx-full says: it must not hold
- * up the others.
+ * A guest that has no room at once loses a frame from a common queue, whatever its rx-full says: it
+ * must not hold up the others.
+ *
+ * Why two queues of the guest. Used entries are in avail order, and a queue whose posted buffers
+ * are all with the NIC can take nothing else before frames have come in them: a broadcast that
+ * the NIC brought on queue 0 would wait as long as nobody sends to the guest, an ARP request
+ * for ever. So frames that are copied have a queue of the guest to themselves. A guest that
+ * uses one queue pair gets copies alone.
  */
 #ifndef ZC_FWD_SHARE_H
 #define ZC_FWD_SHARE_H
@@ -24,15 +31,24 @@
 /** One guest of a shared NIC. Constant while a worker has the share's streams. */
 struct zc_member {
 	struct zcnet_port *guest;
-	uint64_t mac;  /* as it lies in a frame, the first byte lowest */
-	uint16_t vlan; /* only frames with this tag, 0: any, tagged or not */
+	uint64_t mac;   /* its bytes, as zc_share_mac() has them */
+	uint16_t vlan;  /* only frames with this tag, 0: any, tagged or not */
+	uint16_t queue; /* the NIC's, that may be steered to us alone, 0: there was none left */
+	bool steered;   /* it is */
+	bool refused;   /* it can't be */
+	struct zc_share *share;
+	struct zcnet_port gate; /* in no list */
 };
+
+/** Which queue of a guest takes the frames of its own NIC queue. */
+#define ZC_SHARE_OWN_PAIR 1
 
 struct zc_share {
 	/* constant while a worker has the streams */
 	struct zcnet_port port; /* in no list */
 	struct zcnet_port *nic;
 	uint16_t nmembers;
+	bool own[ZCNET_QUEUES_MAX]; /* queues that are one member's alone */
 	const struct zc_member *member[ZC_SHARE_MEMBERS_MAX];
 	/* owner */
 	uint64_t given; /* a bit for each member that is to be told of frames */
@@ -61,7 +77,10 @@ void zc_share_clear(struct zc_share *share);
 void zc_share_add(struct zc_share *share, const struct zc_member *member);
 /**@}*/
 
-/** Address bytes as struct zc_member has them. */
+/** Fill in what is the share's: @p member's gate. */
+void zc_share_init_gate(struct zc_share *share, struct zc_member *member);
+
+/** The bytes of an address, then two of 0. */
 uint64_t zc_share_mac(const uint8_t *bytes);
 
 #endif

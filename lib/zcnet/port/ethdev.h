@@ -3,6 +3,7 @@
  * The ethdev port: a NIC behind any DPDK driver.
  *
  *   ethdev.c        data path, start and stop, events, statistics
+ *   steer.c         a queue for one address alone
  *   ethdev_setup.c  configuring the device, its queues and the mempools they are filled from
  *
  * Every receive queue of a driver that can be armed is filled from a page constructor of its own;
@@ -21,6 +22,7 @@ struct ethdev_queue {
 	uint8_t state; /* enum zc_queue_state */
 	bool link_up;  /* control writes, owner reads */
 	uint16_t port_id;
+	struct rte_flow *rule; /* control: what brings one guest's frames here, NULL: none */
 	struct zc_counters rx;
 	struct zc_counters tx;
 	struct zc_ctor ctor;
@@ -44,6 +46,8 @@ struct ethdev_port {
 	uint64_t link_tsc; /* last look at the link */
 	struct rte_mempool *host_mp;
 	struct ethdev_queue *queue; /* [nqueues] */
+	struct rte_flow *rest;      /* rule for all that isn't steered, NULL: nothing is */
+	char steer_note[96];        /* why nothing is steered, "" unless that failed */
 	/* the interrupt thread sets, control clears */
 	unsigned int events;
 };

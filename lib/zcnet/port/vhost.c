@@ -345,6 +345,15 @@ vhost_queues_used(const struct zcnet_port *port)
 	return n;
 }
 
+static bool
+is_armed(const struct vhost_port *vp)
+{
+	for (uint16_t i = 0; i < vp->port.nqueues; i++)
+		if (vp->queue[i]->rx.ctor != NULL)
+			return true;
+	return false;
+}
+
 static void
 vhost_info(const struct zcnet_port *port, struct zcnet_port_info *info)
 {
@@ -360,7 +369,7 @@ vhost_info(const struct zcnet_port *port, struct zcnet_port_info *info)
 	info->rx_full = vp->conf.rx_full;
 	info->ring_size = vp->queue[0]->tx_state != ZC_QUEUE_DOWN ? vp->queue[0]->tx.vq.size : 0;
 	info->zerocopy_tx = copy_of(vp, vp->queue[0]) == ZC_TX_ATTACH;
-	info->zerocopy_rx = vp->queue[0]->rx.ctor != NULL;
+	info->zerocopy_rx = is_armed(vp);
 	if (!port->zerocopy)
 		snprintf(info->note, sizeof(info->note), "zero copy is off by configuration");
 	else if (port->bound == NULL)

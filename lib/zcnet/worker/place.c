@@ -71,7 +71,8 @@ place_share(struct zc_share *share, struct zc_stream_list *const *list)
 	int worker = choose(share->worker, list);
 
 	for (uint16_t i = 0; i < share->nic->nqueues; i++)
-		give(list[worker], &share->stream[i], worker);
+		if (!share->own[i])
+			give(list[worker], &share->stream[i], worker);
 }
 
 static int

@@ -49,11 +49,13 @@ struct zcnet_conn_info {
 	char name[ZCNET_NAME_MAX];
 	struct zcnet_port *a;
 	struct zcnet_port *b;
-	uint16_t streams; /**< one-way queue-to-queue streams at present */
-	int worker;       /**< as configured */
-	bool copying;     /**< zero copy suspended after a stall or while the link is down */
-	uint8_t mac[6];   /**< as configured */
-	uint16_t vlan;    /**< as configured */
+	uint16_t streams;   /**< one-way queue-to-queue streams at present */
+	int worker;         /**< as configured */
+	bool copying;       /**< zero copy suspended after a stall or while the link is down */
+	uint8_t mac[6];     /**< as configured */
+	uint16_t vlan;      /**< as configured */
+	uint16_t own_queue; /**< NIC queue that is steered to the guest alone, 0: none */
+	char note[160]; /**< why a guest that shares its NIC has no such queue, "" when it has */
 };
 
 int zcnet_conn_info_get(const struct zcnet_conn *conn, struct zcnet_conn_info *info);

@@ -44,6 +44,7 @@ extern "C" {
 	X(drop_flushed, "dropped: under way when a NIC was restarted or a path changed") \
 	X(drop_no_member, "dropped: for none of the guests that share the NIC") \
 	X(drop_not_taken, "dropped: a guest that shares the NIC had no room at once") \
+	X(drop_wrong_queue, "dropped: steered to a guest that it is not for") \
 	X(drop_link_down, "dropped: the link of the peer is down") \
 	X(drop_no_guest, "dropped: no guest, or its driver is not ready") \
 	X(kicks_sent, "notifications sent to the guest") \

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Whose frame is it, among guests that share a NIC; and every mbuf comes back. */
+#include "rig.h"
+
+#include <rte_ether.h>
+
+#include "eal.h"
+#include "fwd/share.h"
+
+#define MBUFS 256
+#define GUESTS 3
+#define NIC_QUEUES 3
+#define VLAN 7
+
+static struct rte_mempool *mp;
+
+/* A guest that takes so many, and remembers the last byte of each, frees it, and on which queue. */
+struct guest {
+	struct zcnet_port port;
+	uint16_t room, count, queue;
+	uint8_t got[64];
+};
+
+static struct guest guests[GUESTS];
+static struct zcnet_port nic;
+static uint64_t drops[ZCNET_QUEUE_COUNTER_COUNT];
+static uint8_t nic_state;
+static struct zc_member members[GUESTS];
+static struct zc_share *share;
+
+static uint16_t
+guest_tx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct guest *guest = container_of(port, struct guest, port);
+
+	guest->queue = queue;
+	n = RTE_MIN(n, guest->room);
+	for (uint16_t i = 0; i < n; i++)
+		guest->got[guest->count++] = *rte_pktmbuf_mtod_offset(pkts[i], uint8_t *, 63);
+	guest->room -= n;
+	rte_pktmbuf_free_bulk(pkts, n);
+	return n;
+}
+
+static void
+nic_dropped(struct zcnet_port *port, uint16_t queue, enum zcnet_queue_counter why, uint16_t n)
+{
+	assert_ptr_equal(port, &nic);
+	assert_true(queue < NIC_QUEUES);
+	drops[why] += n;
+}
+
+static const uint8_t *
+nic_source_state(struct zcnet_port *port, uint16_t queue)
+{
+	(void)port, (void)queue;
+	return &nic_state;
+}
+
+static const struct zc_port_ops guest_ops = { .tx = guest_tx };
+static const struct zc_port_ops nic_ops = { .dropped = nic_dropped,
+	.source_state = nic_source_state };
+
+/* @tag is its last byte. */
+static struct rte_mbuf *
+frame(const uint8_t *dst, uint16_t vlan, uint8_t tag)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(mp);
+	uint8_t *data = (uint8_t *)rte_pktmbuf_append(m, 64);
+
+	memset(data, 0, 64);
+	memcpy(data, dst, 6);
+	if (vlan > 0) {
+		data[12] = 0x81;
+		data[14] = 0xe0 | vlan >> 8; /* with a priority */
+		data[15] = vlan;
+	}
+	data[63] = tag;
+	return m;
+}
+
+static const uint8_t mac[GUESTS][6] = { { 2, 0, 0, 0, 0, 1 }, { 2, 0, 0, 0, 0, 2 },
+	{ 2, 0, 0, 0, 0, 3 } };
+static const uint8_t everybody[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+static const uint8_t stranger[6] = { 2, 0, 0, 0, 0, 9 };
+
+static int
+setup(void **state)
+{
+	(void)state;
+	memset(guests, 0, sizeof(guests));
+	memset(drops, 0, sizeof(drops));
+	nic = (struct zcnet_port){ .ops = &nic_ops, .nqueues = NIC_QUEUES };
+	share = zc_share_get(&nic, -1);
+	assert_non_null(share);
+	for (unsigned int i = 0; i < GUESTS; i++) {
+		guests[i].port.ops = &guest_ops;
+		guests[i].room = 64;
+		members[i] = (struct zc_member){ .guest = &guests[i].port,
+			.mac = zc_share_mac(mac[i]),
+			.vlan = i == 2 ? VLAN : 0 };
+		zc_share_init_gate(share, &members[i]);
+		zc_share_add(share, &members[i]);
+	}
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	assert_int_equal(rte_mempool_avail_count(mp), MBUFS);
+	zc_share_put(share);
+	assert_null(zc_share_find(&nic));
+	assert_null(nic.bound);
+	return 0;
+}
+
+static void
+put(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
+{
+	assert_int_equal(port->ops->tx(port, queue, pkts, n), n);
+}
+
+static void
+got(unsigned int guest, const char *tags)
+{
+	assert_int_equal(guests[guest].count, strlen(tags));
+	assert_memory_equal(guests[guest].got, tags, strlen(tags));
+	assert_int_equal(guests[guest].queue, 0);
+}
+
+static void
+each_gets_its_own_in_order(void **state)
+{
+	struct rte_mbuf *pkts[] = { frame(mac[0], 0, 'a'), frame(mac[1], 0, 'b'),
+		frame(everybody, 0, 'c'), frame(mac[0], 5, 'd'), frame(stranger, 0, 'e'),
+		frame(mac[1], VLAN, 'f'), frame(mac[0], 0, 'g') };
+
+	(void)state;
+	put(&share->port, 0, pkts, RTE_DIM(pkts));
+	got(0, "acdg");
+	got(1, "bcf");
+	got(2, "");
+	assert_int_equal(drops[ZCNET_Q_drop_no_member], 1);
+}
+
+static void
+a_vlan_is_its_own(void **state)
+{
+	struct rte_mbuf *pkts[] = { frame(mac[2], 0, 'a'), frame(mac[2], VLAN, 'b'),
+		frame(mac[2], VLAN + 1, 'c'), frame(everybody, VLAN, 'd'),
+		frame(everybody, VLAN + 1, 'e'), frame(everybody, 0, 'f'),
+		frame(mac[2], VLAN + 256, 'g') };
+
+	(void)state;
+	put(&share->port, 1, pkts, RTE_DIM(pkts));
+	got(0, "def");
+	got(1, "def");
+	got(2, "bd");
+	assert_int_equal(drops[ZCNET_Q_drop_no_member], 3);
+}
+
+static void
+who_has_no_room_holds_up_nobody(void **state)
+{
+	struct rte_mbuf *pkts[] = { frame(everybody, 0, 'a'), frame(mac[0], 0, 'b'),
+		frame(everybody, 0, 'c'), frame(mac[1], 0, 'd') };
+
+	(void)state;
+	guests[0].room = 1;
+	put(&share->port, 0, pkts, RTE_DIM(pkts));
+	got(0, "a");
+	got(1, "acd");
+	assert_int_equal(drops[ZCNET_Q_drop_not_taken], 2);
+}
+
+static void
+too_short_is_nobodys(void **state)
+{
+	struct rte_mbuf *m = frame(mac[0], 0, 'a');
+
+	(void)state;
+	rte_pktmbuf_trim(m, 64 - 13);
+	put(&share->port, 0, &m, 1);
+	got(0, "");
+	assert_int_equal(drops[ZCNET_Q_drop_no_member], 1);
+	m = frame(mac[2], VLAN, 'b');
+	rte_pktmbuf_trim(m, 64 - 16); /* cut off within its tag */
+	put(&share->port, 0, &m, 1);
+	got(2, "");
+	assert_int_equal(drops[ZCNET_Q_drop_no_member], 2);
+}
+
+/* The NIC went wrong: whoever's frame it is, it isn't delivered from this guest's memory. */
+static void
+own_queue_brings_no_others(void **state)
+{
+	struct zcnet_port *gate = &members[1].gate;
+	struct rte_mbuf *pkts[] = { frame(mac[1], 0, 'a'), frame(mac[0], 0, 'b'),
+		frame(mac[1], 9, 'c'), frame(stranger, 0, 'd'), frame(mac[2], VLAN, 'e'),
+		frame(mac[1], 0, 'f') };
+
+	(void)state;
+	members[1].queue = 2;
+	put(gate, 0, pkts, RTE_DIM(pkts));
+	got(0, "");
+	got(1, "acf");
+	got(2, "");
+	assert_int_equal(drops[ZCNET_Q_drop_wrong_queue], 3);
+}
+
+/* What the guest doesn't take stays the stream's, in order. */
+static void
+own_queue_waits(void **state)
+{
+	struct zcnet_port *gate = &members[1].gate;
+	struct rte_mbuf *pkts[] = { frame(mac[1], 0, 'a'), frame(mac[0], 0, 'b'),
+		frame(mac[1], 0, 'c'), frame(mac[1], 0, 'd') };
+
+	(void)state;
+	guests[1].room = 2;
+	assert_int_equal(gate->ops->tx(gate, 0, pkts, 4), 3);
+	got(1, "ac");
+	guests[1].room = 1;
+	put(gate, 0, pkts + 3, 1);
+	got(1, "acd");
+	assert_int_equal(drops[ZCNET_Q_drop_wrong_queue], 1);
+}
+
+static void
+steered_queues_are_not_common(void **state)
+{
+	(void)state;
+	zc_share_clear(share);
+	members[1].queue = 2;
+	members[1].steered = true;
+	members[0].queue = 1;
+	zc_share_add(share, &members[0]);
+	zc_share_add(share, &members[1]);
+	assert_false(share->own[0]);
+	assert_false(share->own[1]);
+	assert_true(share->own[2]);
+}
+
+static int
+init(void **state)
+{
+	int ret = unit_eal_init(state);
+
+	mp = unit_host_pool(MBUFS, 2048);
+	return ret;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(each_gets_its_own_in_order),
+		TEST(a_vlan_is_its_own),
+		TEST(who_has_no_room_holds_up_nobody),
+		TEST(too_short_is_nobodys),
+		TEST(own_queue_brings_no_others),
+		TEST(own_queue_waits),
+		TEST(steered_queues_are_not_common),
+#undef TEST
+	};
+
+	return cmocka_run_group_tests(tests, init, unit_eal_fini);
+}

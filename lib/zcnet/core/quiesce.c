@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <rte_rcu_qsbr.h>
 
+#define WAIT_US 20
 #define IDS (ZC_QUIESCE_MAX + ZC_QUIESCE_READERS)
 
 static struct rte_rcu_qsbr *qsbr;
@@ -86,5 +88,9 @@ zc_quiesce_leave(int id)
 void
 zc_quiesce_wait(void)
 {
-	rte_rcu_qsbr_synchronize(qsbr, RTE_QSBR_THRID_INVALID);
+	uint64_t token = rte_rcu_qsbr_start(qsbr);
+
+	/* Not rte_rcu_qsbr_synchronize(), which spins: a worker may need this very CPU to get on. */
+	while (!rte_rcu_qsbr_check(qsbr, token, false))
+		usleep(WAIT_US);
 }

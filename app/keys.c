@@ -26,6 +26,9 @@ static const struct app_key vhost_keys[] = {
 			.help = "on: zcnet connects to the socket; off: zcnet listens on it" },
 	{ "mergeable", APP_KEY_SWITCH, PORT(vhost.mergeable), .preset = "on",
 			.help = "offer mergeable receive buffers to the guest" },
+	{ "guest-tso", APP_KEY_SWITCH, PORT(vhost.guest_tso), .preset = "off",
+			.help = "offer GUEST_TSO4; with mergeable = off Linux posts buffers of "
+				"4 KB" },
 	{ "zerocopy", APP_KEY_SWITCH, .live = true, PORT(vhost.zerocopy), .preset = "on",
 			.help = "off: copy every frame" },
 	{ "threshold", APP_KEY_NUMBER, .live = true, PORT(vhost.threshold), .max = 65535,

@@ -209,9 +209,10 @@ def huge_bytes_free():
 class Switch:
     """The program between the tap and the guest's vhost-user socket."""
 
-    def __init__(self, rig, queues=1, client=False, interactive=False):
+    def __init__(self, rig, queues=1, client=False, interactive=False, guest_tso=False):
         self.rig = rig
         self.queues = queues
+        self.guest_tso = guest_tso
         self.client = client            # it connects, and QEMU listens
         self.interactive = interactive
         self.socket = rig.path("guest0.sock")
@@ -329,6 +330,8 @@ type = vhost
 path = {self.socket}
 queues = {self.queues}
 client = {"on" if self.client else "off"}
+mergeable = {"off" if self.guest_tso else "on"}
+guest-tso = {"on" if self.guest_tso else "off"}
 
 [port nic0]
 type = ethdev

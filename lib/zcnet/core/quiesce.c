@@ -90,7 +90,7 @@ zc_quiesce_wait(void)
 {
 	uint64_t token = rte_rcu_qsbr_start(qsbr);
 
-	/* Not rte_rcu_qsbr_synchronize(), which spins: a worker may need this very CPU to get on. */
+	/* rte_rcu_qsbr_synchronize() spins; a worker may need this very CPU to get on. */
 	while (!rte_rcu_qsbr_check(qsbr, token, false))
 		usleep(WAIT_US);
 }

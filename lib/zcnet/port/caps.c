@@ -134,7 +134,7 @@ add_guests(struct list *list, const struct ethdev_port *ep)
 {
 	add_guest(list, ep, "guest_mergeable", 1524, "Linux, mergeable buffers (the default)");
 	add_guest(list, ep, "guest_small", 1518, "Linux, mrg_rxbuf=off");
-	add_guest(list, ep, "guest_big", 4064, "Linux, GUEST_TSO4, which zcnet doesn't offer");
+	add_guest(list, ep, "guest_big", 4064, "Linux, guest-tso = on and mergeable = off");
 	add_guest(list, ep, "guest_dpdk", 2048, "DPDK, mbufs of 2048 bytes");
 }
 

@@ -38,6 +38,8 @@
 			(1ULL << VIRTIO_F_ANY_LAYOUT) | (1ULL << VIRTIO_RING_F_INDIRECT_DESC) | \
 			(1ULL << VIRTIO_RING_F_EVENT_IDX) | \
 			(1ULL << VHOST_USER_F_PROTOCOL_FEATURES))
+/* With guest-tso: the guest takes merged frames, and so posts large buffers. */
+#define LARGE_RECEIVE ((1ULL << VIRTIO_NET_F_GUEST_CSUM) | (1ULL << VIRTIO_NET_F_GUEST_TSO4))
 /* Not postcopy, which needs pages that aren't there yet: zero copy needs them pinned. */
 #define PROTOCOL_FEATURES \
 	((1ULL << VHOST_USER_PROTOCOL_F_MQ) | (1ULL << VHOST_USER_PROTOCOL_F_REPLY_ACK) | \
@@ -446,7 +448,8 @@ zc_vhost_registration_unlock(void)
 static int
 offer(struct vhost_port *vp)
 {
-	uint64_t wanted = FEATURES | (vp->conf.mergeable ? 1ULL << VIRTIO_NET_F_MRG_RXBUF : 0);
+	uint64_t wanted = FEATURES | (vp->conf.mergeable ? 1ULL << VIRTIO_NET_F_MRG_RXBUF : 0) |
+			(vp->conf.guest_tso ? LARGE_RECEIVE : 0);
 	uint64_t protocol = 0;
 
 	if (rte_vhost_driver_disable_features(vp->path, ~wanted) < 0 ||

@@ -45,7 +45,14 @@ struct zcnet_vhost_conf {
 	uint16_t queues;  /**< queue pairs offered, 1..ZCNET_QUEUES_MAX */
 	bool client;      /**< false: zcnet listens, the front-end connects; true: zcnet connects */
 	bool mergeable;   /**< offer VIRTIO_NET_F_MRG_RXBUF */
-	bool zerocopy;    /**< false: always copy */
+	/**
+	 * Offer VIRTIO_NET_F_GUEST_TSO4, and GUEST_CSUM that it needs (virtio 1.2, 5.1.3.1). No
+	 * frame is ever merged for the guest, which a device may leave; but a Linux guest without
+	 * mergeable buffers then posts chains whose first data buffer has 4 KB, and these suit
+	 * NICs that count buffers in coarse steps.
+	 */
+	bool guest_tso;
+	bool zerocopy;         /**< false: always copy */
 	uint32_t threshold;    /**< bytes; shorter frames from the guest are copied */
 	uint16_t header_bytes; /**< copied to a private segment before the payload, 0..256 */
 	uint16_t out_max;      /**< most guest buffers out at a time and queue, 1..1024 */

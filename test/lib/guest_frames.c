@@ -297,6 +297,14 @@ begin(struct traffic *t)
 			     0;
 }
 
+/* Whoever sends to it may begin. */
+static void
+say_ready(void)
+{
+	puts("{\"mode\":\"ready\"}");
+	fflush(stdout);
+}
+
 int
 mode_frames(struct frontend *fe, const struct options *o)
 {
@@ -309,6 +317,8 @@ mode_frames(struct frontend *fe, const struct options *o)
 
 	if (ret == 0 && t.receives && !o->late)
 		ret = post_buffers(fe, o);
+	if (ret == 0 && !t.sends && !o->late)
+		say_ready();
 	while (ret >= 0 && !stopped() && !done(&t))
 		ret = turn(&t);
 	if (ret >= 0 && t.sends)

@@ -5,6 +5,12 @@
 #include <string.h>
 
 /*
+ * Tries with a burst that the destination refuses, between two askings for transmits: one in
+ * 1.6 us, in which a NIC of 10 Gbit/s sends 24 of the shortest frames.
+ */
+#define RETRIES 64
+
+/*
  * Guest buffers don't wait for new traffic to come back: ask the NIC by time.
  * @return true when some are out
  */
@@ -24,6 +30,13 @@ complete(struct zc_stream *stream, uint64_t now, uint64_t reap)
 	return src->complete(stream->src, stream->src_queue, now) > 0;
 }
 
+/* Who took nothing isn't asked again at once: the neighbours would pay for the asking. */
+static inline bool
+may_try(const struct zc_stream *stream, uint64_t now, uint64_t reap)
+{
+	return now - stream->refused_tsc >= reap / RETRIES;
+}
+
 uint16_t
 zc_stream_run(struct zc_stream *stream, uint64_t now, uint64_t reap)
 {
@@ -37,12 +50,14 @@ zc_stream_run(struct zc_stream *stream, uint64_t now, uint64_t reap)
 		return 0;
 	if (n == 0)
 		n = stream->src->ops->rx(stream->src, stream->src_queue, stream->pending, ZC_BURST);
-	if (n > 0) {
+	if (n > 0 && may_try(stream, now, reap)) {
 		sent = stream->dst->ops->tx(stream->dst, stream->dst_queue, stream->pending, n);
 		stream->npending = n - sent;
 		if (unlikely(sent < n))
 			memmove(stream->pending, stream->pending + sent,
 					(n - sent) * sizeof(stream->pending[0]));
+		if (unlikely(sent == 0))
+			stream->refused_tsc = now;
 	}
 	if (complete(stream, now, reap) || n > 0)
 		stream->busy_tsc = now;

@@ -22,8 +22,9 @@ struct zc_stream {
 	uint16_t group;
 	/* owner; control while no worker has it */
 	uint16_t npending;
-	uint64_t reap_tsc; /* last time the NIC was asked for finished transmits */
-	uint64_t busy_tsc; /* last time that there was a frame, or a guest's buffer out */
+	uint64_t refused_tsc; /* last time that the destination took nothing */
+	uint64_t reap_tsc;    /* last time the NIC was asked for finished transmits */
+	uint64_t busy_tsc;    /* last time that there was a frame, or a guest's buffer out */
 	struct rte_mbuf *pending[ZC_BURST];
 	/* control: frames that the destination had taken when that last changed, and when it did */
 	uint64_t taken, taken_tsc;

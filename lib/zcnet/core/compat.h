@@ -3,6 +3,9 @@
 #ifndef ZC_CORE_COMPAT_H
 #define ZC_CORE_COMPAT_H
 
+/* Powers of two are in rte_common.h, and from 24.11 on in rte_bitops.h. */
+#include <rte_bitops.h>
+#include <rte_common.h>
 #include <rte_mbuf.h>
 #include <rte_version.h>
 

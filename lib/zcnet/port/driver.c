@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include <rte_common.h>
+#include "../core/compat.h"
 
 /*
  * ixgbe, i40e and ice: cleanup walks from the slot after the tail up to the tail, and so misses one

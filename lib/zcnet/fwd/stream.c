@@ -48,9 +48,11 @@ zc_stream_run(struct zc_stream *stream, uint64_t now, uint64_t reap)
 	/* Frames under way may belong to what control is changing. */
 	if (unlikely(__atomic_load_n(stream->src_state, __ATOMIC_ACQUIRE) == ZC_QUEUE_HELD))
 		return 0;
+	if (n > 0 && !may_try(stream, now, reap))
+		return 0;
 	if (n == 0)
 		n = stream->src->ops->rx(stream->src, stream->src_queue, stream->pending, ZC_BURST);
-	if (n > 0 && may_try(stream, now, reap)) {
+	if (n > 0) {
 		sent = stream->dst->ops->tx(stream->dst, stream->dst_queue, stream->pending, n);
 		stream->npending = n - sent;
 		if (unlikely(sent < n))

@@ -17,7 +17,6 @@
 
 #include "tx.h"
 
-#define SLOT_MASK (ZC_TX_SLOTS - 1)
 /* rte_mbuf counts the bytes of a segment in 16 bits. */
 #define SEG_BYTES_MAX UINT16_MAX
 
@@ -61,9 +60,9 @@ mbuf_begin(struct rte_mbuf *m, uint16_t data_off, uint64_t ol_flags, uint32_t le
 static inline struct rte_mbuf *
 attach(struct zc_tx *tx, uint32_t seg, uint8_t *hva, uint64_t iova, uint32_t len)
 {
-	struct rte_mbuf *m = tx->slot[seg & SLOT_MASK];
+	struct rte_mbuf *m = tx->slot[seg & ZC_TX_SLOT_MASK];
 
-	tx->back[seg & SLOT_MASK] = 0;
+	tx->back[seg & ZC_TX_SLOT_MASK] = 0;
 	m->buf_addr = hva;
 	m->buf_iova = iova;
 	m->buf_len = len;

@@ -10,7 +10,6 @@
 
 #include "../core/error.h"
 
-#define SLOT_MASK (ZC_TX_SLOTS - 1)
 /*
  * Used entries that are gathered before they are published, and for how long, while more is coming.
  * Each publication moves two or three cache lines to the guest's core and back.
@@ -75,7 +74,7 @@ static bool
 is_back(const struct zc_tx *tx, uint32_t seg)
 {
 	/* Acquire: what the NIC did with the buffer happened before we give it to the guest. */
-	return __atomic_load_n(&tx->back[seg & SLOT_MASK], __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&tx->back[seg & ZC_TX_SLOT_MASK], __ATOMIC_ACQUIRE);
 }
 
 static bool
@@ -83,7 +82,7 @@ are_eight_back(const struct zc_tx *tx, uint32_t seg)
 {
 	const uint64_t *marks = (const uint64_t *)(const void *)tx->back;
 
-	return __atomic_load_n(&marks[(seg & SLOT_MASK) / 8], __ATOMIC_ACQUIRE) == EIGHT_BACK;
+	return __atomic_load_n(&marks[(seg & ZC_TX_SLOT_MASK) / 8], __ATOMIC_ACQUIRE) == EIGHT_BACK;
 }
 
 static void

@@ -29,6 +29,8 @@
 
 /** Segment slots of a queue: the most guest buffers that can be out. */
 #define ZC_TX_SLOTS 1024
+/** Of a segment number: its slot. */
+#define ZC_TX_SLOT_MASK (ZC_TX_SLOTS - 1)
 /** Host mbufs fetched from the copy pool at a time. */
 #define ZC_TX_SPARE 32
 /**

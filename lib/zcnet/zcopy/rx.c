@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Switch to guest: deliver in place or copy. See rx.h for the idea. */
+/* Switch to guest: buffers to be armed, delivery in place. See rx.h; copying is in rx_copy.c. */
 #include "rx.h"
 
 #include <errno.h>
@@ -7,9 +7,6 @@
 #include <string.h>
 
 #include <rte_common.h>
-#include <rte_memcpy.h>
-
-#include <linux/virtio_net.h>
 
 #include "ctor.h"
 
@@ -181,141 +178,7 @@ zc_rx_take_armed(struct zc_rx *rx, uint32_t capacity, struct zc_seg *seg)
 	return take_armed_chain(rx, head, capacity, seg);
 }
 
-/* ---- copying ---- */
-
-/* Where the next byte of a frame goes, and where it comes from. */
-struct cursor {
-	const struct rte_mbuf *src;
-	uint32_t src_off;
-	uint32_t left;
-};
-
-/* Fill a chain of guest memory from the cursor. @return bytes copied */
-static uint32_t
-copy_into(const struct zc_chain *chain, struct cursor *cur)
-{
-	uint32_t copied = 0;
-
-	for (uint32_t i = 0; i < chain->nseg && cur->left > 0; i++) {
-		uint32_t off = 0;
-
-		while (off < chain->seg[i].len && cur->left > 0) {
-			uint32_t n = RTE_MIN(cur->src->data_len - cur->src_off,
-					chain->seg[i].len - off);
-
-			rte_memcpy(chain->seg[i].hva + off,
-					rte_pktmbuf_mtod_offset(cur->src, const uint8_t *,
-							cur->src_off),
-					n);
-			off += n;
-			copied += n;
-			cur->left -= n;
-			cur->src_off += n;
-			if (cur->src_off == cur->src->data_len) {
-				cur->src = cur->src->next;
-				cur->src_off = 0;
-			}
-		}
-	}
-	return copied;
-}
-
-static void
-copy_header(const struct zc_chain *chain, const struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t len)
-{
-	const uint8_t *src = (const uint8_t *)hdr;
-
-	for (uint32_t i = 0; i < chain->nseg && len > 0; i++) {
-		uint32_t n = RTE_MIN(chain->seg[i].len, len);
-
-		memcpy(chain->seg[i].hva, src, n);
-		src += n;
-		len -= n;
-	}
-}
-
-/*
- * The chain at @pos, taken from the ring if need be, to be written by us. @return 0 or the
- * counter of the drop
- */
-static int
-open_position(struct zc_rx *rx, uint16_t pos)
-{
-	if (pos == rx->vq.next_avail) {
-		if (!zc_rx_take_hole(rx))
-			return ZCNET_Q_drop_no_buffer;
-	} else if (rx->hdr[pos & rx->vq.mask] != NULL) {
-		return ZCNET_Q_drop_no_hole;
-	}
-	if (zc_vq_chain(&rx->vq, zc_vq_entry(&rx->vq, pos)->id, true, &rx->vq.chain) < 0 ||
-			rx->vq.chain.len < rx->vq.hdr_len) {
-		zc_vq_break(&rx->vq, ZC_VQ_BAD_CHAIN);
-		return ZCNET_Q_drop_no_buffer;
-	}
-	rx->walked += rx->vq.chain.walked;
-	return 0;
-}
-
-/* num_buffers is known last, and lies in the first buffer. */
-static void
-write_num_buffers(struct zc_rx *rx, uint16_t pos, uint16_t num)
-{
-	struct virtio_net_hdr_mrg_rxbuf hdr = { .num_buffers = num };
-
-	if (num > 1 && zc_vq_chain(&rx->vq, zc_vq_entry(&rx->vq, pos)->id, true, &rx->vq.chain) < 0)
-		return;
-	copy_header(&rx->vq.chain, &hdr, rx->vq.hdr_len);
-}
-
-/*
- * Copy a frame to the oldest chains that aren't filled. All of them or none are used up.
- * @return 0 or the counter of the drop
- */
-static int
-deliver_copy(struct zc_rx *rx, const struct rte_mbuf *m)
-{
-	struct cursor cur = { .src = m, .left = m->pkt_len };
-	uint16_t num = 0;
-
-	while (cur.left > 0) {
-		uint16_t pos = rx->fill + num;
-		uint32_t hdr_len = num == 0 ? rx->vq.hdr_len : 0;
-		int ret;
-
-		if (num > 0 && (!rx->mergeable || num == rx->vq.size))
-			return ZCNET_Q_drop_no_fit;
-		ret = open_position(rx, pos);
-		if (ret != 0)
-			return ret;
-		if (num == 0) {
-			write_num_buffers(rx, pos, 1);
-			zc_chain_trim(&rx->vq.chain, hdr_len);
-		}
-		zc_vq_entry(&rx->vq, pos)->len = hdr_len + copy_into(&rx->vq.chain, &cur);
-		num++;
-	}
-	if (num > 1)
-		write_num_buffers(rx, rx->fill, num);
-	rx->fill += num;
-	return 0;
-}
-
 /* ---- one frame ---- */
-
-/*
- * Spec 5.1.6.4: num_buffers is 1 without mergeable buffers too. From a constant, since one made on
- * the stack is stored in parts and loaded whole, which waits for the stores.
- */
-static inline void
-write_plain_header(uint8_t *hdr, uint32_t hdr_len)
-{
-	static const struct virtio_net_hdr_mrg_rxbuf plain = { .num_buffers = 1 };
-
-	if (likely(hdr_len == sizeof(plain)))
-		memcpy(hdr, &plain, sizeof(plain));
-	else
-		memset(hdr, 0, sizeof(struct virtio_net_hdr));
-}
 
 /* Did the NIC write the frame to the very place, and to nothing but it? */
 static inline bool
@@ -351,7 +214,7 @@ deliver_in_place(struct zc_rx *rx, struct zc_ctor *ctor, struct rte_mbuf **pkts,
 			break;
 		old += zc_armed_gen(zc_priv(m)->armed) != gen;
 		zc_priv(m)->armed = 0;
-		write_plain_header(hdr[slot], hdr_len);
+		zc_rx_write_header(hdr[slot], hdr_len);
 		window[slot].len = len + hdr_len;
 		free[i] = m;
 		bytes += len;
@@ -375,22 +238,38 @@ copy_counter(const struct zc_rx *rx, struct rte_mbuf *m)
 	return zc_priv(m)->armed ? ZCNET_Q_copy_hole : ZCNET_Q_copy_bounce;
 }
 
+static inline void
+count_copied(struct zc_rx *rx, struct rte_mbuf *m)
+{
+	ZC_COUNT(&rx->counters, frames, 1);
+	ZC_COUNT(&rx->counters, bytes, m->pkt_len);
+	rx->counters.value[copy_counter(rx, m)]++;
+}
+
+/* Copy those that need no more than that. @return how many, from the front */
+static uint16_t
+put_copies(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
+{
+	n = zc_rx_copy_run(rx, pkts, n);
+	for (uint16_t i = 0; i < n; i++)
+		count_copied(rx, pkts[i]);
+	rte_pktmbuf_free_bulk(pkts, n);
+	return n;
+}
+
 /* Copy or drop. False: no buffers, and the frame is to wait. */
 static bool
 put_copy(struct zc_rx *rx, struct rte_mbuf *m)
 {
-	int drop = deliver_copy(rx, m);
+	int drop = zc_rx_copy(rx, m);
 
 	if (drop == ZCNET_Q_drop_no_buffer && rx->full == ZCNET_RX_FULL_WAIT &&
 			rx->vq.fault == ZC_VQ_OK)
 		return false;
-	if (drop == 0) {
-		ZC_COUNT(&rx->counters, frames, 1);
-		ZC_COUNT(&rx->counters, bytes, m->pkt_len);
-		rx->counters.value[copy_counter(rx, m)]++;
-	} else {
+	if (drop == 0)
+		count_copied(rx, m);
+	else
 		rx->counters.value[drop]++;
-	}
 	rte_pktmbuf_free(m);
 	return true;
 }
@@ -398,7 +277,7 @@ put_copy(struct zc_rx *rx, struct rte_mbuf *m)
 uint16_t
 zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
 {
-	uint16_t i = 0;
+	uint16_t i = 0, run;
 
 	if (unlikely(rx->debt > 0)) {
 		rx->debt--;
@@ -409,6 +288,8 @@ zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
 	while (i < n && rx->walked < ZC_WALK_TURN) {
 		if (likely(rx->ctor != NULL && is_in_place(rx->ctor, pkts[i], rx->fill)))
 			i += deliver_in_place(rx, rx->ctor, pkts + i, n - i);
+		else if ((run = put_copies(rx, pkts + i, n - i)) > 0)
+			i += run;
 		else if (put_copy(rx, pkts[i]))
 			i++;
 		else

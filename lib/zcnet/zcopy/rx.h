@@ -15,8 +15,11 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <rte_mbuf.h>
+
+#include <linux/virtio_net.h>
 
 #include <zcnet/stats.h>
 
@@ -79,6 +82,40 @@ zc_rx_undone(const struct zc_rx *rx)
  * control, not live.
  */
 void zc_rx_rewind(struct zc_rx *rx);
+
+/** @name Copying. Runs on: the owner. Frames stay the caller's. */
+/**@{*/
+/**
+ * Copy frames of one segment to the oldest chains that aren't filled, as long as these are one
+ * descriptor each and large enough.
+ *
+ * @return how many, from the front; the one after them may be anything
+ */
+uint16_t zc_rx_copy_run(struct zc_rx *rx, struct rte_mbuf *const *pkts, uint16_t n);
+
+/**
+ * Copy a frame to the oldest chains that aren't filled. All of them or none are used up.
+ *
+ * @return 0 or the counter of the drop
+ */
+int zc_rx_copy(struct zc_rx *rx, const struct rte_mbuf *m);
+
+/**
+ * The virtio-net header of a frame that needs nothing done.
+ * Spec 5.1.6.4: num_buffers is 1 without mergeable buffers too. From a constant, since one made on
+ * the stack is stored in parts and loaded whole, which waits for the stores.
+ */
+static inline void
+zc_rx_write_header(uint8_t *hdr, uint32_t hdr_len)
+{
+	static const struct virtio_net_hdr_mrg_rxbuf plain = { .num_buffers = 1 };
+
+	if (likely(hdr_len == sizeof(plain)))
+		memcpy(hdr, &plain, sizeof(plain));
+	else
+		memset(hdr, 0, sizeof(struct virtio_net_hdr));
+}
+/**@}*/
 
 /** @name For the page constructor. Runs on: the owner. */
 /**@{*/

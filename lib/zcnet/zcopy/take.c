@@ -12,8 +12,9 @@
  * They are kept apart as functions for the registers' sake: together in one, the loops would keep
  * their state on the stack.
  */
+#include <string.h>
+
 #include <rte_ether.h>
-#include <rte_memcpy.h>
 
 #include "tx.h"
 
@@ -93,7 +94,7 @@ copied(struct zc_tx *tx, const uint8_t *hva, uint32_t len)
 	struct rte_mbuf *m = host_mbuf(tx);
 
 	if (likely(m != NULL)) {
-		rte_memcpy(rte_pktmbuf_mtod(m, void *), hva, len);
+		memcpy(rte_pktmbuf_mtod(m, void *), hva, len);
 		m->pkt_len = len;
 		m->data_len = len;
 	}
@@ -399,8 +400,8 @@ copy_chain(struct zc_tx *tx, struct zc_chain *chain, uint32_t bytes, struct fram
 			const struct zc_seg *seg = &chain->seg[i];
 			uint32_t n = RTE_MIN(RTE_MIN(seg->len - off, room), left);
 
-			rte_memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len),
-					seg->hva + off, n);
+			memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len), seg->hva + off,
+					n);
 			m->data_len += n;
 			room -= n;
 			left -= n;

@@ -13,16 +13,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Not to stderr, which a target may have turned off. */
 #define FUZZ_CHECK(cond, ...) \
 	do { \
 		if (!(cond)) { \
-			fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #cond); \
-			fprintf(stderr, __VA_ARGS__); \
-			fputc('\n', stderr); \
+			dprintf(STDERR_FILENO, "%s:%d: %s: ", __FILE__, __LINE__, #cond); \
+			dprintf(STDERR_FILENO, __VA_ARGS__); \
+			dprintf(STDERR_FILENO, "\n"); \
 			abort(); \
 		} \
 	} while (0)

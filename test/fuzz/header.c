@@ -42,6 +42,8 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	if (unit_eal_start() < 0 || unit_register_ops() < 0)
 		abort();
 	atexit(end_eal);
+	for (uint32_t i = 0; i < FRAME_MAX; i++)
+		s.frame[i] = i * 7 + i / 256;
 	s.mp = unit_host_pool(128, 2048);
 	if (s.mp == NULL || zc_tx_init(&s.tx, unit_pool_name(), s.mp, SOCKET_ID_ANY) < 0)
 		abort();
@@ -101,8 +103,6 @@ send_frame(struct bytes *in, uint32_t len)
 
 	/* Any header, then the frame. */
 	bytes_copy(in, at, s.from.hdr_len);
-	for (uint32_t i = 0; i < len; i++)
-		s.frame[i] = i * 7 + i / 256;
 	memcpy(at + s.from.hdr_len, s.frame, len);
 	write_chain(&s.from, in, 0, 0, s.from.hdr_len + len, 0);
 	post(&s.from, 0);

@@ -14,6 +14,7 @@
 
 #include "fuzz.h"
 #include "guest/map.h"
+#include "stay.h"
 
 #define FILES 4
 #define MAPS 4
@@ -163,27 +164,12 @@ look_up(struct bytes *in, uint8_t what)
 			"another byte at %#jx", (uintmax_t)gpa);
 }
 
-/* ---- mappings ---- */
-
-static unsigned int
-count_maps(void)
-{
-	FILE *f = fopen("/proc/self/maps", "r");
-	unsigned int n = 0;
-	char line[512];
-
-	while (fgets(line, sizeof(line), f) != NULL)
-		n += strstr(line, "memfd:") != NULL;
-	fclose(f);
-	return n;
-}
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct bytes in = { data, data + size };
-	static unsigned int runs;
 
+	stay_begin();
 	for (unsigned int i = 0; i < ACTS_MAX && bytes_left(&in) > 0; i++) {
 		uint8_t what = bytes_u8(&in);
 
@@ -197,8 +183,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		s.map[i] = NULL;
 		s.n[i] = 0;
 	}
-	/* Reading this file takes longer than most inputs. */
-	if (runs++ % 64 == 0)
-		FUZZ_CHECK(count_maps() == FILES - 1, "%u mappings stay", count_maps());
+	stay_check_maps();
 	return 0;
 }

@@ -102,8 +102,10 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc, (void)argv;
 	fd = memfd_create("lines", MFD_CLOEXEC);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	/* Help goes there; complaints would fill the log. */
-	if (fd < 0 || freopen("/dev/null", "w", stdout) == NULL || app_shell_init(&shell) < 0)
+	/* Help and complaints go nowhere; libFuzzer and the sanitizers write to descriptors. */
+	stderr = fopen("/dev/null", "w");
+	if (fd < 0 || stderr == NULL || freopen("/dev/null", "w", stdout) == NULL ||
+			app_shell_init(&shell) < 0)
 		abort();
 	return 0;
 }

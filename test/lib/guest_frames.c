@@ -111,6 +111,18 @@ all_sent(const struct traffic *t)
 	return !t->sends || t->sent >= t->o->count * t->fe->conf.pairs;
 }
 
+/* What was sent and is done: nobody else asks once all is sent. */
+static int
+reclaim_tx(struct traffic *t, unsigned int pair)
+{
+	struct gqueue *q = frontend_tx(t->fe, pair);
+	int ret = gqueue_tx_reclaim(q);
+
+	if (ret < 0)
+		complain("transmit queue %u: %s", pair, q->err);
+	return ret;
+}
+
 static int
 drain_tx(struct traffic *t)
 {
@@ -120,10 +132,8 @@ drain_tx(struct traffic *t)
 		struct gqueue *q = frontend_tx(t->fe, i);
 
 		while (drv_ring_pending(&q->ring) > 0) {
-			if (gqueue_tx_reclaim(q) < 0) {
-				complain("transmit queue %u: %s", i, q->err);
+			if (reclaim_tx(t, i) < 0)
 				return -EPROTO;
-			}
 			if (clock_us() > end || !frontend_alive(t->fe)) {
 				complain("transmit queue %u: %u chains still out", i,
 						drv_ring_pending(&q->ring));
@@ -198,6 +208,9 @@ move_turn(struct traffic *t)
 		t->moving = true;
 		return frontend_mem_move(t->fe);
 	}
+	for (unsigned int i = 0; t->sends && i < t->fe->conf.pairs; i++)
+		if (reclaim_tx(t, i) < 0)
+			return -EPROTO;
 	if (old_memory_used(t))
 		return 0;
 	ret = frontend_mem_del(t->fe, 1);

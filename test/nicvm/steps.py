@@ -129,6 +129,15 @@ def silence(machine, _r):
                 raise Fail(f"silence after {count}: not within {SILENCE_MS} ms: {times}, {copied}")
 
 
+def settled(machine):
+    """Frames sent before are gone: a NIC that was down takes what was kept for it when it is up."""
+    wait_for("link up", lambda: machine.info("nic0")["link_up"], 20)
+    seen = -1
+    while (now := machine.stats("nic0")["rx"]["frames_offered"]) != seen:
+        seen = now
+        time.sleep(0.3)
+
+
 def killed(machine, r, times):
     """A guest ends without a word while frames go both ways."""
     random = Random(times)
@@ -143,6 +152,7 @@ def killed(machine, r, times):
             if machine.stats()["rx"]["out"]:
                 raise Fail(f"buffers of a guest that is gone are out: {machine.stats()}")
     wire.stop()
+    settled(machine)
 
 
 def moved(machine, r, times):

@@ -8,16 +8,47 @@
 
 /* ---- chains of one descriptor ---- */
 
+enum plain {
+	ATTACHED,
+	HEADED, /* the first bytes in a segment of their own, copied; the rest attached */
+	COPIED,
+};
+
+/* Frames of one way: from least to most bytes. */
+struct plain_limits {
+	uint32_t least;
+	uint32_t most;
+	uint32_t header; /* HEADED: bytes that are copied, fewer than least */
+};
+
+/* The frame at @hva. @seg is the segment to attach, if one is. NULL: out of host mbufs */
+static __rte_always_inline struct rte_mbuf *
+plain_frame(struct zc_tx *tx, const enum plain way, uint32_t seg, uint8_t *hva, uint64_t iova,
+		uint32_t len, uint32_t header)
+{
+	struct rte_mbuf *m;
+
+	if (way == ATTACHED)
+		return zc_take_attach(tx, seg, hva, iova, len);
+	m = zc_take_copied(tx, hva, way == COPIED ? len : header);
+	if (way == HEADED && likely(m != NULL)) {
+		m->next = zc_take_attach(tx, seg, hva + header, iova + header, len - header);
+		m->nb_segs = 2;
+		m->pkt_len = len;
+	}
+	return m;
+}
+
 /*
  * Header and frame in one descriptor, in the region of the last one and not at its end: nearly all
- * there is. State is in locals, since stores to mbufs may alias it.
+ * there is. State is in locals, since stores to mbufs may alias it. A frame that is none of this
+ * way ends the run.
  *
- * @param least, most bytes of a frame; the first that is shorter or longer ends the run
  * @return chains taken; the one after them is something else, or nothing
  */
 static __rte_always_inline uint16_t
 take_plain(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts, uint16_t n,
-		uint32_t least, uint32_t most, const bool attaching)
+		const enum plain way, const struct plain_limits limits)
 {
 	const struct zc_vq_view ring = zc_vq_view(&tx->vq);
 	const struct zc_region hot = tx->vq.hot;
@@ -28,13 +59,12 @@ take_plain(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts
 	uint16_t pos = tx->vq.next_avail, i;
 	uint64_t last;
 
-	if (least > most || !zc_region_last(&hot, hdr_len + most, &last))
+	if (limits.least > limits.most || !zc_region_last(&hot, hdr_len + limits.most, &last))
 		return 0;
 	for (i = 0; i < n && bytes < ZC_TX_BURST_BYTES; i++, pos++) {
 		uint32_t slot = pos & ring.mask, len;
 		uint16_t head = __atomic_load_n(&ring.head[slot], __ATOMIC_RELAXED);
 		struct vring_desc desc;
-		struct rte_mbuf *m;
 		uint64_t off;
 
 		if (unlikely(head >= ring.size))
@@ -43,19 +73,17 @@ take_plain(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts
 		len = desc.len - hdr_len;
 		off = desc.addr - hot.gpa;
 		/* A length below the least has wrapped, and is above the most. */
-		if (unlikely(desc.flags != 0 || off > last || len - least > most - least))
+		if (unlikely(desc.flags != 0 || off > last ||
+				    len - limits.least > limits.most - limits.least))
+			break;
+		if (way != COPIED && unlikely(seg == last_seg))
 			break;
 		off += hdr_len;
-		if (attaching) {
-			if (unlikely(seg == last_seg))
-				break;
-			m = zc_take_attach(tx, seg++, hot.hva + off, hot.iova + off, len);
-		} else {
-			m = zc_take_copied(tx, hot.hva + off, len);
-			if (unlikely(m == NULL))
-				break;
-		}
-		pkts[i] = m;
+		pkts[i] = plain_frame(tx, way, seg, hot.hva + off, hot.iova + off, len,
+				limits.header);
+		if (way != ATTACHED && unlikely(pkts[i] == NULL))
+			break;
+		seg += way != COPIED;
 		bytes += len;
 		ring.window[slot] = (struct vring_used_elem){ .id = head, .len = 0 };
 		seg_end[slot] = seg;
@@ -68,17 +96,44 @@ take_plain(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts
 	return i;
 }
 
+static void
+count_attached(struct zc_take_burst *burst, uint16_t frames, uint32_t bytes_before)
+{
+	burst->zc_frames += frames;
+	burst->zc_bytes += burst->bytes - bytes_before;
+}
+
 static __rte_noinline uint16_t
 take_plain_attached(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts,
 		uint16_t n)
 {
 	const struct zc_tx_limits *limits = &burst->limits;
-	uint32_t bytes = burst->bytes;
+	const uint32_t bytes = burst->bytes;
+	const struct plain_limits mine = {
+		.least = RTE_MAX(limits->frame_min, limits->threshold),
+		.most = RTE_MIN(limits->frame_max, ZC_SEG_BYTES_MAX),
+	};
 
-	n = take_plain(tx, burst, pkts, n, RTE_MAX(limits->frame_min, limits->threshold),
-			RTE_MIN(limits->frame_max, ZC_SEG_BYTES_MAX), true);
-	burst->zc_frames += n;
-	burst->zc_bytes += burst->bytes - bytes;
+	n = take_plain(tx, burst, pkts, n, ATTACHED, mine);
+	count_attached(burst, n, bytes);
+	return n;
+}
+
+static __rte_noinline uint16_t
+take_plain_headed(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts, uint16_t n)
+{
+	const struct zc_tx_limits *limits = &burst->limits;
+	const uint32_t bytes = burst->bytes, header = limits->header_bytes;
+	const struct plain_limits mine = {
+		.least = RTE_MAX(RTE_MAX(limits->frame_min, limits->threshold), header + 1),
+		.most = RTE_MIN(limits->frame_max, ZC_SEG_BYTES_MAX),
+		.header = header,
+	};
+
+	if (limits->segs_max < 2)
+		return 0;
+	n = take_plain(tx, burst, pkts, n, HEADED, mine);
+	count_attached(burst, n, bytes);
 	return n;
 }
 
@@ -87,12 +142,17 @@ take_plain_copied(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf
 {
 	const struct zc_tx_limits *limits = &burst->limits;
 	const bool forced = limits->copy != ZC_TX_ATTACH;
-	uint32_t most = RTE_MIN(limits->frame_max, tx->copy_room), small = 0;
+	struct plain_limits mine = {
+		.least = limits->frame_min,
+		.most = RTE_MIN(limits->frame_max, tx->copy_room),
+	};
+	uint32_t small = 0;
 
 	if (!forced && limits->threshold == 0)
 		return 0;
-	n = take_plain(tx, burst, pkts, n, limits->frame_min,
-			forced ? most : RTE_MIN(most, limits->threshold - 1), false);
+	if (!forced)
+		mine.most = RTE_MIN(mine.most, limits->threshold - 1);
+	n = take_plain(tx, burst, pkts, n, COPIED, mine);
 	for (uint16_t i = 0; i < n; i++)
 		small += pkts[i]->data_len < limits->threshold;
 	burst->small += small;
@@ -100,7 +160,7 @@ take_plain_copied(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf
 	return n;
 }
 
-/* ---- chains of several descriptors, or with a header segment ---- */
+/* ---- chains of several descriptors ---- */
 
 /* The frame from @m on isn't taken after all: its mbufs are as they were. */
 static void
@@ -325,6 +385,8 @@ zc_take_run(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkt
 	if (looks_plain(tx)) {
 		if (attaching && burst->limits.header_bytes == 0)
 			run = take_plain_attached(tx, burst, pkts, n);
+		else if (attaching)
+			run = take_plain_headed(tx, burst, pkts, n);
 		if (run == 0)
 			run = take_plain_copied(tx, burst, pkts, n);
 	}

@@ -171,14 +171,27 @@ steer(struct zcnet_conn *conn, bool wanted)
 	}
 }
 
+static uint16_t
+pairs_of(const struct zcnet_port *port)
+{
+	return RTE_MAX(port->ops->queues_used(port), 1);
+}
+
+/* A NIC queue of the guest's own. */
+static bool
+wants_steering(const struct zcnet_conn *conn)
+{
+	return !conn->leaves && conn->member.queue > 0 &&
+			pairs_of(guest_of(conn)) > ZC_SHARE_OWN_PAIR && nic_of(conn)->started;
+}
+
 static void
 layout_shared(struct zcnet_conn *conn)
 {
 	struct zc_member *member = &conn->member;
-	uint16_t pairs = RTE_MAX(guest_of(conn)->ops->queues_used(guest_of(conn)), 1);
+	uint16_t pairs = pairs_of(guest_of(conn));
 	bool was_steered = member->steered;
-	bool wanted = !conn->leaves && member->queue > 0 && pairs > ZC_SHARE_OWN_PAIR &&
-			nic_of(conn)->started;
+	bool wanted = wants_steering(conn);
 
 	if (!wanted)
 		member->refused = false;
@@ -189,14 +202,14 @@ layout_shared(struct zcnet_conn *conn)
 	if (pairs != conn->na || member->steered != was_steered)
 		lay_out_shared(conn, pairs);
 	choose_takes(guest_of(conn), nic_of(conn), true);
-	zc_share_add(conn->share, &conn->member);
+	if (conn->stale)
+		zc_share_add(conn->share, &conn->member);
 }
 
 static void
 layout_alone(struct zcnet_conn *conn)
 {
-	uint16_t na = RTE_MAX(conn->a->ops->queues_used(conn->a), 1);
-	uint16_t nb = RTE_MAX(conn->b->ops->queues_used(conn->b), 1);
+	uint16_t na = pairs_of(conn->a), nb = pairs_of(conn->b);
 	uint16_t pairs = RTE_MIN(na, nb);
 
 	if (na != conn->na || nb != conn->nb)
@@ -207,6 +220,20 @@ layout_alone(struct zcnet_conn *conn)
 		choose_sources(conn->a, is_nic(conn->b) ? conn->b : NULL, pairs);
 	if (!is_nic(conn->b))
 		choose_sources(conn->b, is_nic(conn->a) ? conn->a : NULL, pairs);
+}
+
+bool
+zc_conn_is_stale(const struct zcnet_conn *conn)
+{
+	const struct zc_member *member = &conn->member;
+	bool steers = conn->share != NULL && wants_steering(conn);
+
+	if (conn->flush || conn->nstreams == 0)
+		return true;
+	if (conn->share == NULL)
+		return pairs_of(conn->a) != conn->na || pairs_of(conn->b) != conn->nb;
+	return pairs_of(guest_of(conn)) != conn->na ||
+			(steers != member->steered && !(steers && member->refused));
 }
 
 void

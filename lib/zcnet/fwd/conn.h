@@ -28,6 +28,7 @@ struct zcnet_conn {
 	struct zc_share *share; /* of the NIC with other guests, NULL: the ports are ours alone */
 	struct zc_member member;
 	struct zc_conn_recovery recovery;
+	bool stale;      /* it is being laid out anew: no worker has its streams */
 	bool flush;      /* frames under way are to be dropped at the next layout */
 	bool leaves;     /* the share: its own queue is given up at the next layout */
 	uint16_t na, nb; /* queues of a and b that the streams are laid out for */
@@ -36,9 +37,13 @@ struct zcnet_conn {
 	TAILQ_ENTRY(zcnet_conn) next;
 };
 
+/** Would a layout change which streams there are, or what they carry? Lock held. */
+bool zc_conn_is_stale(const struct zcnet_conn *conn);
+
 /**
  * Lay the streams out again after queues came or went: queue i goes with queue i, modulo the
- * smaller side. No worker has any of them.
+ * smaller side. No worker has any of them; they may have those of a connection that isn't stale,
+ * which stay as they are.
  */
 void zc_conn_layout(struct zcnet_conn *conn);
 

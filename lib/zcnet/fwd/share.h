@@ -53,6 +53,7 @@ struct zc_share {
 	/* owner */
 	uint64_t given; /* a bit for each member that is to be told of frames */
 	/* control */
+	bool stale;                                /* one of the connections is */
 	unsigned int users;                        /* connections */
 	int worker;                                /* that the first of them wants, -1: any */
 	struct zc_stream stream[ZCNET_QUEUES_MAX]; /* from the NIC queue of that index */

@@ -4,9 +4,12 @@
  *
  * All streams of a connection's group go to one worker, because they share queues. A group goes
  * to the worker that has one of its queues already, as on a NIC that guests share; else to the
- * one that its connection names, else to the one with the fewest streams. All streams
- * are taken from all workers first; that costs microseconds, and nobody ever sees a queue with
- * two owners.
+ * one that its connection names, else to the one with the fewest streams.
+ *
+ * Streams that are to be laid out anew are taken from their workers first, so that nobody ever sees
+ * a queue with two owners. All others stay where they are and go on: a guest that starts and stops
+ * its queues as fast as it can must not hold up its neighbours. When a connection has gone, all
+ * streams are spread anew.
  */
 #include <stdlib.h>
 
@@ -125,37 +128,181 @@ make_lists(struct zc_stream_list **list, unsigned int room)
 	return true;
 }
 
+/* ---- what stays and what goes ---- */
+
+static unsigned int
+count_common(const struct zc_share *share)
+{
+	unsigned int n = 0;
+
+	for (uint16_t i = 0; share->nmembers > 0 && i < share->nic->nqueues; i++)
+		n += !share->own[i];
+	return n;
+}
+
+/* Streams as they were last laid out. */
+static unsigned int
+count_laid_out(void)
+{
+	const struct zcnet_conn *conn = NULL;
+	const struct zc_share *share = NULL;
+	unsigned int n = 0;
+
+	while ((share = zc_share_next(share)) != NULL)
+		n += count_common(share);
+	while ((conn = zcnet_conn_next(conn)) != NULL)
+		n += conn->nstreams;
+	return n;
+}
+
+static unsigned int
+count_placed(void)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < zc_nworkers; i++)
+		n += zc_workers[i].list->n;
+	return n;
+}
+
+/* What hangs together is stale together. @return whether anything is */
+static bool
+mark_stale(bool all)
+{
+	struct zcnet_conn *conn = NULL;
+	struct zc_share *share = NULL;
+	bool any = all;
+
+	while ((share = zc_share_next(share)) != NULL)
+		share->stale = all;
+	while ((conn = zcnet_conn_next(conn)) != NULL) {
+		conn->stale = all || zc_conn_is_stale(conn);
+		any |= conn->stale;
+		if (conn->share != NULL)
+			conn->share->stale |= conn->stale;
+	}
+	while ((conn = zcnet_conn_next(conn)) != NULL)
+		if (conn->share != NULL)
+			conn->stale = conn->share->stale;
+	return any;
+}
+
+static void
+keep_stream(struct zc_stream_list *const *list, struct zc_stream *stream)
+{
+	struct zc_stream_list *own = list[stream->src->worker[stream->src_queue]];
+
+	own->stream[own->n++] = stream;
+}
+
+/* What isn't stale, where it is. */
+static void
+keep(struct zc_stream_list *const *list)
+{
+	struct zcnet_conn *conn = NULL;
+	struct zc_share *share = NULL;
+
+	while ((share = zc_share_next(share)) != NULL)
+		for (uint16_t i = 0; !share->stale && i < share->nic->nqueues; i++)
+			if (!share->own[i])
+				keep_stream(list, &share->stream[i]);
+	while ((conn = zcnet_conn_next(conn)) != NULL)
+		for (uint16_t i = 0; !conn->stale && i < conn->nstreams; i++)
+			keep_stream(list, &conn->stream[i]);
+}
+
+static void
+disown(const struct zc_stream *stream)
+{
+	set_owner(stream->src, stream->src_queue, -1);
+	set_owner(stream->dst, stream->dst_queue, -1);
+}
+
+static void
+disown_stale(void)
+{
+	struct zcnet_conn *conn = NULL;
+	struct zc_share *share = NULL;
+
+	while ((share = zc_share_next(share)) != NULL)
+		for (uint16_t i = 0; share->stale && i < share->nic->nqueues; i++)
+			disown(&share->stream[i]);
+	while ((conn = zcnet_conn_next(conn)) != NULL)
+		for (uint16_t i = 0; conn->stale && i < conn->nstreams; i++)
+			disown(&conn->stream[i]);
+}
+
+/* ---- the steps ---- */
+
+/* Take what is stale from the workers. */
+static void
+take_stale(bool all)
+{
+	struct zc_stream_list *list[ZC_WORKERS_MAX];
+
+	if (all || !make_lists(list, count_placed())) {
+		mark_stale(true);
+		publish(NULL);
+		disown_all();
+		return;
+	}
+	keep(list);
+	publish(list);
+	disown_stale();
+}
+
+static void
+lay_out_all(void)
+{
+	struct zcnet_conn *conn = NULL;
+	struct zc_share *share = NULL;
+
+	while ((share = zc_share_next(share)) != NULL)
+		if (share->stale)
+			zc_share_clear(share);
+	while ((conn = zcnet_conn_next(conn)) != NULL)
+		zc_conn_layout(conn);
+}
+
+/* Give it to workers again. */
+static void
+give_stale(void)
+{
+	struct zc_stream_list *list[ZC_WORKERS_MAX];
+	struct zcnet_conn *conn = NULL;
+	struct zc_share *share = NULL;
+
+	if (!make_lists(list, count_laid_out())) {
+		publish(NULL);
+		ZC_LOG(ERR, "out of memory: workers stand still until the next change");
+		return;
+	}
+	keep(list);
+	while ((share = zc_share_next(share)) != NULL)
+		if (share->stale && share->nmembers > 0)
+			place_share(share, list);
+	while ((conn = zcnet_conn_next(conn)) != NULL)
+		if (conn->stale)
+			place_conn(conn, list);
+	publish(list);
+}
+
 void
 zc_place(void)
 {
 	static bool placing; /* laying streams out may change queues, which calls here again */
-	struct zc_stream_list *list[ZC_WORKERS_MAX];
-	struct zcnet_conn *conn = NULL;
-	struct zc_share *share = NULL;
-	unsigned int streams = 0;
+	bool all, any;
 
 	if (placing)
 		return;
 	placing = true;
-	publish(NULL);
-	disown_all();
-	while ((share = zc_share_next(share)) != NULL) {
-		zc_share_clear(share);
-		streams += share->nic->nqueues;
-	}
-	while ((conn = zcnet_conn_next(conn)) != NULL) {
-		zc_conn_layout(conn);
-		streams += conn->nstreams;
-	}
-	if (zc_workers_running && make_lists(list, streams)) {
-		while ((share = zc_share_next(share)) != NULL)
-			if (share->nmembers > 0)
-				place_share(share, list);
-		while ((conn = zcnet_conn_next(conn)) != NULL)
-			place_conn(conn, list);
-		publish(list);
-	} else if (zc_workers_running) {
-		ZC_LOG(ERR, "out of memory: workers stand still until the next change");
-	}
+	/* Streams that are gone: the others may be spread better. */
+	all = !zc_workers_running || count_placed() != count_laid_out();
+	any = mark_stale(all);
+	if (any)
+		take_stale(all);
+	lay_out_all();
+	if (any && zc_workers_running)
+		give_stale();
 	placing = false;
 }

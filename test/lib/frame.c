@@ -74,6 +74,19 @@ frame_make(const struct frame_plan *plan, uint32_t queue, uint64_t seq, void *fr
 	return len;
 }
 
+uint32_t
+frame_words(const struct frame_plan *plan, uint32_t queue, uint64_t seq, const void *word,
+		void *frame)
+{
+	uint32_t len = frame_len(plan, queue, seq);
+	uint8_t *f = frame;
+
+	eth_put(f, plan);
+	for (uint32_t at = ETH_LEN; at < len; at += FRAME_WORD)
+		memcpy(f + at, word, len - at < FRAME_WORD ? len - at : FRAME_WORD);
+	return len;
+}
+
 bool
 frame_tag_get(const void *frame, uint32_t len, struct frame_tag *tag)
 {

@@ -15,6 +15,7 @@
 #define FRAME_ETHERTYPE 0x88b5
 #define FRAME_LEN_MIN 60
 #define FRAME_LEN_MAX 65535
+#define FRAME_WORD 4
 
 struct frame_mac {
 	uint8_t byte[6];
@@ -45,6 +46,13 @@ uint32_t frame_len(const struct frame_plan *plan, uint32_t queue, uint64_t seq);
 
 /** Build it; @p frame has room for plan->len_max. @return its length */
 uint32_t frame_make(const struct frame_plan *plan, uint32_t queue, uint64_t seq, void *frame);
+
+/**
+ * Build one that repeats a word of FRAME_WORD bytes after its Ethernet header; as long as
+ * frame_make()'s. @return its length
+ */
+uint32_t frame_words(const struct frame_plan *plan, uint32_t queue, uint64_t seq, const void *word,
+		void *frame);
 
 /** Read the tag of a received frame. @return whether it is one of ours */
 bool frame_tag_get(const void *frame, uint32_t len, struct frame_tag *tag);

@@ -57,6 +57,9 @@ int mode_frames(struct frontend *fe, const struct options *o);
 /** duplex. */
 int mode_duplex(struct frontend *fe, const struct options *o);
 
+/** words. */
+int mode_words(struct frontend *fe, const struct options *o);
+
 /** Post receive buffers on every queue; complains. */
 int post_buffers(struct frontend *fe, const struct options *o);
 

@@ -382,6 +382,7 @@ const struct mode modes[] = {
 	{ "both", mode_frames, "random, and verify what comes back or another's both sends" },
 	{ "burst", mode_burst, "send --count frames, then wait for their buffers" },
 	{ "duplex", mode_duplex, "flood and sink at once, until SIGTERM or after --resets" },
+	{ "words", mode_words, "as stdin says: send frames of one word, note those received" },
 	{ "cut", mode_cut, "stop, empty the file that the rings lie in, and start again" },
 	{ "idle", mode_idle, "post receive buffers and discard, until SIGTERM or --seconds" },
 	{ 0 },

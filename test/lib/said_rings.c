@@ -13,6 +13,7 @@
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
+#include <sys/mman.h>
 
 #include "clock.h"
 #include "frame.h"
@@ -193,6 +194,49 @@ quiet_after_reset(struct said *s)
 	TRY(untouched(s));
 	TRY(reset(s));
 	return receive(s, 1000);
+}
+
+/* Buffers move to new memory, and no chain with one in the old is out any more. */
+static int
+leave_region(struct said *s, unsigned int region)
+{
+	const struct gmem_region *old = &s->fe->mem.region[region];
+	uint64_t end = clock_us() + WAIT_US;
+
+	FE(frontend_mem_move(s->fe));
+	while (gqueue_uses(frontend_rx(s->fe, 0), old->gpa, old->size)) {
+		TRY(receive(s, 32));
+		if (clock_us() > end)
+			return said_fail(s, "buffers in the old memory stay out");
+	}
+	return 0;
+}
+
+static int
+quiet_after_region_removed(struct said *s)
+{
+	struct frontend_conf conf = s->fe->conf;
+	int ret = 0;
+	uint64_t size;
+	uint8_t *old;
+
+	conf.regions = 2;
+	TRY(said_create(s, &conf));
+	TRY(said_start(s));
+	TRY(receive(s, 1000));
+	TRY(leave_region(s, 1));
+	size = s->fe->mem.region[1].size;
+	old = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fe->memfd[1], 0);
+	if (old == MAP_FAILED)
+		return said_fail(s, "no second mapping: %s", strerror(errno));
+	FE(frontend_mem_del(s->fe, 1));
+	memset(old, PATTERN, size);
+	ret = receive(s, 10000);
+	for (uint64_t at = 0; at < size && ret == 0; at++)
+		if (old[at] != PATTERN)
+			ret = said_fail(s, "byte %llu was written", (unsigned long long)at);
+	munmap(old, size);
+	return ret;
 }
 
 /* ---- vhost-user: start, stop, enable ---- */
@@ -416,6 +460,8 @@ const struct said_case ring_cases[] = {
 	{ "n07_spurious_kicks", spurious_kicks, "1,000,000 kicks on empty rings, then frames" },
 	{ "n09_quiet_after_reset", quiet_after_reset,
 			"after a reset under load no byte is written and nobody is notified" },
+	{ "quiet_after_region_removed", quiet_after_region_removed,
+			"memory that was taken out of the table is not written" },
 	{ "n18_features_consistent", features_consistent,
 			"no feature without the one it needs, none that isn't served" },
 	{ "n19_same_features_again", same_features_again,

@@ -3,7 +3,7 @@
  * Telemetry, for the test:
  *
  *   /model/info,NAME            what came over the cable of a device, and all violations
- *   /model/set,NAME,KEY,VALUE   KEY: frames, stall-tx, stall-rx, refuse, link-down
+ *   /model/set,NAME,KEY,VALUE   KEY: frames, word, stall-tx, stall-rx, refuse, link-down
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -82,6 +82,10 @@ apply(struct rte_eth_dev *dev, const char *key, uint64_t value)
 
 	if (strcmp(key, "frames") == 0) {
 		__atomic_store_n(&model->frames, value, __ATOMIC_RELAXED);
+		return 0;
+	}
+	if (strcmp(key, "word") == 0) {
+		__atomic_store_n(&model->word, (uint32_t)value, __ATOMIC_RELAXED);
 		return 0;
 	}
 	for (size_t i = 0; i < RTE_DIM(flags); i++) {

@@ -162,6 +162,7 @@ struct model {
 	struct traits traits;
 	struct rte_ether_addr mac;
 	uint64_t frames; /* to send, on each queue */
+	uint32_t word;   /* all that these frames say, 0: they are made from their number */
 	struct frame_plan plan, peer;
 	uint64_t seed;
 	/* /model/set writes, engine and owner read */

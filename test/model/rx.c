@@ -83,10 +83,18 @@ static bool
 make_frame(struct rx_queue *q)
 {
 	const struct model *model = q->model;
+	uint32_t word = __atomic_load_n(&model->word, __ATOMIC_RELAXED);
+	struct wire *wire = q->wire;
 
-	if (q->wire->len == 0 && q->wire->seq < __atomic_load_n(&model->frames, __ATOMIC_RELAXED))
-		q->wire->len = frame_make(&model->plan, q->index, q->wire->seq++, q->wire->next);
-	return q->wire->len > 0;
+	if (wire->len > 0)
+		return true;
+	if (wire->seq >= __atomic_load_n(&model->frames, __ATOMIC_RELAXED))
+		return false;
+	if (word != 0)
+		wire->len = frame_words(&model->plan, q->index, wire->seq++, &word, wire->next);
+	else
+		wire->len = frame_make(&model->plan, q->index, wire->seq++, wire->next);
+	return true;
 }
 
 unsigned int

@@ -329,6 +329,7 @@ flood_poll(struct flood *f)
 	if (n > (uint16_t)(f->avail - f->used))
 		return broken(f, "used index runs ahead of what is available");
 	f->still = 0;
+	f->dry += n == (uint16_t)(f->avail - f->used);
 	ret = recycle(f, n);
 	f->busy_cycles += clock_cycles() - start;
 	f->turns++;

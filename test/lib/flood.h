@@ -46,7 +46,7 @@ struct flood {
 	uint64_t count;         /* chains that came back */
 	uint64_t frames, bytes; /* rx, exact: what the headers say */
 	uint64_t busy_cycles;   /* in turns that did something */
-	uint64_t turns;
+	uint64_t turns, dry;    /* dry: of these, those that found nothing left with the device */
 	const char *err;
 };
 

@@ -43,7 +43,8 @@ struct options {
 	unsigned int peer_queues; /* 0: as many as there are pairs */
 	uint64_t window; /* of both: frames a queue that may be out and not answered; 0: any */
 	unsigned int moves;
-	enum cut cut; /* flood, sink */
+	unsigned int nap_us; /* flood, sink: between two turns */
+	enum cut cut;        /* flood, sink */
 	bool hold, late;
 	bool by_call;
 };
@@ -59,6 +60,10 @@ int mode_duplex(struct frontend *fe, const struct options *o);
 
 /** words. */
 int mode_words(struct frontend *fe, const struct options *o);
+
+/** kick, reset, reconnect and toggle; malformed. */
+int mode_attack(struct frontend *fe, const struct options *o);
+int mode_malformed(struct frontend *fe, const struct options *o);
 
 /** Post receive buffers on every queue; complains. */
 int post_buffers(struct frontend *fe, const struct options *o);

@@ -119,7 +119,7 @@ floods_start(struct frontend *fe, const struct options *o, bool rx, struct flood
 }
 
 struct flood_sum {
-	uint64_t chains, frames, bytes, busy, turns;
+	uint64_t chains, frames, bytes, busy, turns, dry;
 	bool ordered;
 };
 
@@ -134,15 +134,17 @@ floods_sum(const struct flood *f, unsigned int n)
 		s.bytes += f[i].bytes;
 		s.busy += f[i].busy_cycles;
 		s.turns += f[i].turns;
+		s.dry += f[i].dry;
 		s.ordered &= f[i].ordered;
 	}
 	return s;
 }
 
 static int
-floods_run(struct frontend *fe, struct flood *f, enum cut cut, uint64_t end_us)
+floods_run(struct frontend *fe, struct flood *f, const struct options *o, uint64_t end_us)
 {
 	uint64_t now, looked_us = 0;
+	enum cut cut = o->cut;
 
 	for (unsigned int turn = 1; !stop; turn++) {
 		for (unsigned int i = 0; i < fe->conf.pairs; i++) {
@@ -151,7 +153,9 @@ floods_run(struct frontend *fe, struct flood *f, enum cut cut, uint64_t end_us)
 				return -EPROTO;
 			}
 		}
-		if (turn % 64 != 0)
+		if (o->nap_us > 0)
+			clock_nap_us(o->nap_us);
+		else if (turn % 64 != 0)
 			continue;
 		if (cut != CUT_NOTHING && stdin_ended()) {
 			if (cut_memory(fe, cut) < 0)
@@ -184,10 +188,11 @@ floods_print(const struct options *o, const struct flood_sum *s, double seconds)
 	if (!rx || o->flood.exact)
 		printf("\"bits_per_second\":%.0f,", 8.0 * (double)bytes / seconds);
 	printf("\"chains\":%llu,\"chains_per_turn\":%.1f,\"busy_cycles_per_chain\":%.1f,"
-	       "\"in_order\":%s}\n",
+	       "\"dry\":%.3f,\"in_order\":%s}\n",
 			(unsigned long long)s->chains,
 			s->turns ? (double)s->chains / (double)s->turns : 0.0,
 			s->chains ? (double)s->busy / (double)s->chains : 0.0,
+			s->turns ? (double)s->dry / (double)s->turns : 0.0,
 			s->ordered ? "true" : "false");
 }
 
@@ -205,7 +210,7 @@ mode_flood(struct frontend *fe, const struct options *o)
 		free(f);
 		return ret;
 	}
-	ret = floods_run(fe, f, o->cut, start + (uint64_t)(o->seconds * SECOND_US));
+	ret = floods_run(fe, f, o, start + (uint64_t)(o->seconds * SECOND_US));
 	sum = floods_sum(f, fe->conf.pairs);
 	floods_print(o, &sum, (double)(clock_us() - start) / SECOND_US);
 	for (unsigned int i = 0; i < fe->conf.pairs; i++) {
@@ -383,6 +388,11 @@ const struct mode modes[] = {
 	{ "burst", mode_burst, "send --count frames, then wait for their buffers" },
 	{ "duplex", mode_duplex, "flood and sink at once, until SIGTERM or after --resets" },
 	{ "words", mode_words, "as stdin says: send frames of one word, note those received" },
+	{ "kick", mode_attack, "kick every ring, until SIGTERM" },
+	{ "reset", mode_attack, "reset the device, until SIGTERM" },
+	{ "reconnect", mode_attack, "connect and start the device, until SIGTERM" },
+	{ "toggle", mode_attack, "disable and enable every ring, until SIGTERM" },
+	{ "malformed", mode_malformed, "send chains that break the rules, until SIGTERM" },
 	{ "cut", mode_cut, "stop, empty the file that the rings lie in, and start again" },
 	{ "idle", mode_idle, "post receive buffers and discard, until SIGTERM or --seconds" },
 	{ 0 },

@@ -75,6 +75,7 @@ static const struct {
 	{ "buffers", true, "flood, sink: distinct buffers in use (one a chain)" },
 	{ "walk", true, "flood, sink: MiB of memory to walk through, out of cache" },
 	{ "batch", true, "flood, sink: chains to wait for (32)" },
+	{ "nap", true, "flood, sink: microseconds to sleep between two turns (0)" },
 	{ "exact", false, "sink: read every header, count frames and bytes" },
 	{ "cut", true, "flood, sink: when stdin ends, empty the file of 'rings' or 'buffers'" },
 	{ "resets", true, "duplex: resets of the device, each after up to --count chains (0)" },
@@ -228,6 +229,7 @@ set_number(struct options *o, const char *name, const char *text)
 	TAKE("desc", 1, GQ_PIECES_MAX - 2, o->flood.desc)
 	TAKE("buffers", 1, 32768, o->flood.buffers)
 	TAKE("batch", 1, 16384, o->flood.batch)
+	TAKE("nap", 0, 999999, o->nap_us)
 #undef TAKE
 	if (strcmp(name, "peer-seed") == 0) {
 		o->peer_seed_given = true;

@@ -166,13 +166,20 @@ frontend_send_raw(struct frontend *fe, const void *bytes, size_t len, const int 
 static int
 recv_all(struct frontend *fe, void *to, size_t len)
 {
-	ssize_t n = len == 0 ? 0 : recv(fe->sock, to, len, MSG_WAITALL);
+	uint8_t *at = to;
 
-	if (n == (ssize_t)len)
-		return 0;
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return frontend_failed(fe, -ETIMEDOUT, "no answer in %u ms", fe->conf.timeout_ms);
-	return frontend_failed(fe, -EPIPE, "the back-end closed the connection");
+	while (len > 0) {
+		ssize_t n = recv(fe->sock, at, len, MSG_WAITALL);
+
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return frontend_failed(fe, -ETIMEDOUT, "no answer in %u ms",
+					fe->conf.timeout_ms);
+		if (n == 0 || (n < 0 && errno != EINTR))
+			return frontend_failed(fe, -EPIPE, "the back-end closed the connection");
+		at += n > 0 ? n : 0;
+		len -= n > 0 ? (size_t)n : 0;
+	}
+	return 0;
 }
 
 int

@@ -44,6 +44,8 @@ check(const struct app_config *c)
 
 		FUZZ_CHECK(app_name_check(p->name, why, sizeof(why)) == 0, "%s", why);
 		FUZZ_CHECK(app_port_check(p, why, sizeof(why)) == 0, "%s", why);
+		for (unsigned int j = 0; j < i; j++)
+			FUZZ_CHECK(strcmp(c->ports[j].name, p->name) != 0, "two ports %s", p->name);
 		if (p->type == ZCNET_PORT_VHOST)
 			FUZZ_CHECK(p->path[0] != '\0' && p->vhost.queues >= 1 &&
 							p->vhost.queues <= ZCNET_QUEUES_MAX,
@@ -53,6 +55,9 @@ check(const struct app_config *c)
 	}
 	for (unsigned int i = 0; i < c->conn_count; i++) {
 		FUZZ_CHECK(app_name_check(c->conns[i].name, why, sizeof(why)) == 0, "%s", why);
+		for (unsigned int j = 0; j < i; j++)
+			FUZZ_CHECK(strcmp(c->conns[j].name, c->conns[i].name) != 0,
+					"two connections %s", c->conns[i].name);
 		FUZZ_CHECK(is_port(c, c->conns[i].a) && is_port(c, c->conns[i].b) &&
 						strcmp(c->conns[i].a, c->conns[i].b) != 0,
 				"connection %s", c->conns[i].name);

@@ -33,6 +33,7 @@ SANITIZERS = {
     'ASAN_OPTIONS': 'detect_leaks=1:quarantine_size_mb=4:malloc_context_size=12',
     'UBSAN_OPTIONS': 'halt_on_error=1:print_stacktrace=1',
 }
+INTERRUPTED = 72  # libFuzzer's exit status when a signal ends it; what it did counts
 # The entropic schedule costs more than the targets do.
 OPTIONS = ['-entropic=0', '-max_len=512', '-timeout=20', '-rss_limit_mb=3000', '-reload=0',
            '-print_final_stats=1']
@@ -90,7 +91,7 @@ class Search:
         self.executions = number(r'stat::number_of_executed_units: +(\d+)', text)
         self.edges = number(r' cov: (\d+)', text)
         self.finding = None
-        if status != 0:
+        if status not in (0, INTERRUPTED):
             inputs = re.findall(r'Test unit written to (\S+)', text)
             self.finding = f'{inputs[-1] if inputs else "no input"}, output in {log}'
 

@@ -19,7 +19,7 @@
 #include <zcnet/zcnet.h>
 #include <zcnet_mempool_guest.h>
 
-#include "zcio.h"
+#include <zcio.h>
 
 #define BUFFERS ZCIO_DEPTH
 #define ROOM 2048

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ZCIO_DEPTH 128 /* operations of a kind under way at a time, at most */
+#define ZCIO_DEPTH 256 /* operations of a kind under way at a time, at most */
 
 struct zcio;
 

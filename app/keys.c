@@ -68,6 +68,9 @@ static const struct app_key ethdev_keys[] = {
 			.help = "bytes; 0: leave it as it is" },
 	{ "promiscuous", APP_KEY_SWITCH, PORT(ethdev.promiscuous), .preset = "on",
 			.help = "receive frames for any address" },
+	{ "loopback", APP_KEY_SWITCH, PORT(ethdev.loopback), .preset = "off",
+			.help = "on: the NIC receives what it sends, for tests; net_ixgbe and "
+				"net_i40e" },
 	{ "zerocopy", APP_KEY_SWITCH, PORT(ethdev.zerocopy), .preset = "on",
 			.help = "on: where the driver is known to allow it; off: copy every "
 				"frame" },

@@ -191,6 +191,9 @@ add_queues(struct list *list, const struct ethdev_port *ep)
 	use(list, "not used");
 	add(list, "steering", "%s", ways[ep->driver->steer & 3]);
 	use(list, "guests that share the NIC receive copies");
+	add(list, "loopback", "%s", ep->driver->loopback ? "yes" : "not known");
+	if (ep->driver->loopback)
+		use(list, "loopback = on: it receives what it sends, for tests");
 }
 
 ZC_EXPORT int

@@ -132,11 +132,13 @@ static const struct zc_driver drivers[] = {
 	 * ixgbe_rx_alloc_bufs, 1642); SRRCTL counts buffers in KB (5144). ixgbe_xmit_cleanup()
 	 * (565), ixgbe_tx_done_cleanup_full() (2354), ixgbe_dev_tx_descriptor_status() (3311).
 	 * IXGBE_TX_MAX_SEG 40, IXGBE_TX_MIN_PKT_LEN 14 (ixgbe_rxtx.h, 54). Queue stop:
-	 * ixgbe_ethdev.c (517).
+	 * ixgbe_ethdev.c (517). IXGBE_LPBK_TX_RX (ixgbe_ethdev.h, 69): all but 82598
+	 * (ixgbe_rxtx.c, 5275).
 	 */
 	{ .name = "net_ixgbe",
 			.dma = true,
 			.queue_stop = true,
+			.loopback = true,
 			.steer = ZC_STEER_FLOW | ZC_STEER_VMDQ,
 			.tx_done = STATUS_AND_CLEANUP,
 			.tx_rs_thresh = 1,
@@ -148,11 +150,12 @@ static const struct zc_driver drivers[] = {
 	 * in steps of 128 (2924). i40e_xmit_cleanup() (383), i40e_tx_done_cleanup_full() (2666),
 	 * i40e_dev_tx_descriptor_status() (2210). I40E_TX_MAX_MTU_SEG 8, I40E_TX_MIN_PKT_LEN 17
 	 * (i40e_rxtx.h, 37-39): more or less stops the queue (malicious driver detection). Queue
-	 * stop: i40e_ethdev.c (474).
+	 * stop: i40e_ethdev.c (474). I40E_AQ_LB_MODE_EN: i40e_ethdev.c (2424).
 	 */
 	{ .name = "net_i40e",
 			.dma = true,
 			.queue_stop = true,
+			.loopback = true,
 			.steer = ZC_STEER_FLOW | ZC_STEER_VMDQ,
 			.tx_done = STATUS_AND_CLEANUP,
 			.tx_rs_thresh = 1,

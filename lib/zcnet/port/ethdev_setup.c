@@ -145,6 +145,19 @@ check_tx_desc(const struct ethdev_port *ep)
 }
 
 static int
+set_loopback(const struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf,
+		struct rte_eth_conf *dev_conf)
+{
+	if (!conf->loopback)
+		return 0;
+	if (ep->driver == NULL || !ep->driver->loopback)
+		return zc_fail(ENOTSUP, "port %s: loopback: %s is not known to have one",
+				conf->name, ep->dev_info.driver_name);
+	dev_conf->lpbk_mode = 1;
+	return 0;
+}
+
+static int
 configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 {
 	uint16_t only = ep->driver != NULL ? ep->driver->rx_desc : 0;
@@ -166,6 +179,9 @@ configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 		dev_conf.rx_adv_conf.rss_conf.rss_hf = ep->dev_info.flow_type_rss_offloads &
 				(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
 	}
+	ret = set_loopback(ep, conf, &dev_conf);
+	if (ret < 0)
+		return ret;
 	if (*ep->dev_info.dev_flags & RTE_ETH_DEV_INTR_LSC)
 		dev_conf.intr_conf.lsc = 1;
 	if (*ep->dev_info.dev_flags & RTE_ETH_DEV_INTR_RMV)

@@ -70,6 +70,7 @@ struct zcnet_ethdev_conf {
 	uint16_t tx_desc;   /**< 0: likewise */
 	uint16_t mtu;       /**< 0: leave as it is */
 	bool promiscuous;
+	bool loopback; /**< for tests: the NIC receives what it sends; where the driver can */
 	bool zerocopy; /**< false: always copy */
 };
 

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "selftest.h"
+
 /** "-e COMMAND" or "-f FILE", in the order given. */
 struct app_action {
 	bool file;
@@ -17,6 +19,8 @@ struct app_args {
 	bool interactive;
 	struct app_action *actions; /**< room for all */
 	unsigned int action_count;
+	bool selftest; /**< that, and nothing else */
+	struct app_selftest_conf test;
 };
 
 enum app_args_result {

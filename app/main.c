@@ -122,7 +122,7 @@ run_with_eal(const struct app_args *args, const struct app_config *config)
 	if (ret == 0)
 		ret = bring_up(args, config);
 	if (ret == 0)
-		ret = run(&shell, args);
+		ret = args->selftest ? app_selftest_run(&args->test) : run(&shell, args);
 	app_lock();
 	app_set_up(false);
 	app_unlock();

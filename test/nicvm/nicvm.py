@@ -180,6 +180,15 @@ class Machine(rig.Vm):
             self.run(f"echo '{command}' > /tmp/shell")
 
     def stop_zcnet(self):
+    def selftest(self, eal, *words):
+        """Its exit status and its report."""
+        self.give(self.address)
+        # it starts the NIC, stops and starts it for its guest twice, and ends
+        self.resets += 6
+        return self.run(f"{ZCNET} -l 0,1 --file-prefix zc --in-memory -m 192 {eal} "
+                        f"-a {self.address} -- selftest {' '.join(words)} 2> /tmp/selftest.log",
+                        timeout=180, check=False)
+
         self.run("kill -TERM $(pidof zcnet); for i in $(seq 200); do pidof zcnet || exit 0; "
                  "sleep 0.1; done; exit 1")
         self.resets += 2

@@ -36,6 +36,7 @@ rx-full = wait
 [port nic0]
 type = ethdev
 device = {address}
+{keys}
 
 [connect c0]
 a = guest0
@@ -160,9 +161,9 @@ class Machine(rig.Vm):
             return probe()
         return wait_for(what, alive, timeout)
 
-    def start_zcnet(self, iova="va"):
+    def start_zcnet(self, iova="va", keys=""):
         """zcnet with the NIC "nic0" bound to the guest port "guest0"."""
-        config = CONFIG.format(address=self.address)
+        config = CONFIG.format(address=self.address, keys=keys)
         self.give(self.address)
         self.run(f"cat > /tmp/zcnet.conf <<'END'\n{config}\nEND")
         self.launch(f"--iova-mode {iova} -a {self.address}", "-c /tmp/zcnet.conf")
@@ -179,7 +180,6 @@ class Machine(rig.Vm):
         for command in commands:
             self.run(f"echo '{command}' > /tmp/shell")
 
-    def stop_zcnet(self):
     def selftest(self, eal, *words):
         """Its exit status and its report."""
         self.give(self.address)
@@ -189,6 +189,7 @@ class Machine(rig.Vm):
                         f"-a {self.address} -- selftest {' '.join(words)} 2> /tmp/selftest.log",
                         timeout=180, check=False)
 
+    def stop_zcnet(self):
         self.run("kill -TERM $(pidof zcnet); for i in $(seq 200); do pidof zcnet || exit 0; "
                  "sleep 0.1; done; exit 1")
         self.resets += 2
@@ -218,18 +219,18 @@ class Machine(rig.Vm):
         """What --hold waits for."""
         self.run(f"touch /tmp/{port}.go")
 
-    def guest_wait(self, port):
+    def guest_wait(self, port, timeout=120):
         self.guest_go(port)
         wait_for("zcnet-guest's end", lambda: self.run(f"cat /tmp/{port}.status || true",
-                                                       ).strip().isdigit(), 120)
+                                                       ).strip().isdigit(), timeout)
 
     def guest_kill(self, signal="KILL", port="guest0"):
         self.run("for pid in $(pidof zcnet-guest); do "
                  f"grep -q /tmp/{port}.sock /proc/$pid/cmdline && kill -{signal} $pid; done; true")
         self.guest_wait(port)
 
-    def guest_end(self, port="guest0"):
-        self.guest_wait(port)
+    def guest_end(self, port="guest0", timeout=120):
+        self.guest_wait(port, timeout)
         status, text = self.run(f"cat /tmp/{port}.out; exit $(cat /tmp/{port}.status)",
                                 check=False)
         if status:

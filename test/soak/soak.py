@@ -11,7 +11,6 @@ ROOT = os.environ['ZC_ROOT']
 DOC = os.path.join(ROOT, 'doc', 'soak.md')
 sys.path.insert(0, os.path.join(ROOT, 'test', 'functional'))
 sys.dont_write_bytecode = True
-import rig as r  # noqa: E402
 
 HEAD = '# Long runs\n\nThe last run of each, written by `./dev soak NAME`.\n\n'
 
@@ -43,19 +42,28 @@ def write(name, text):
         doc.write(HEAD + '\n\n'.join(f'## {part}\n\n{body}' for part, body in kept) + '\n')
 
 
-def table(name, columns, row):
-    """Rows of earlier pieces, this one, and the sum of all columns that aren't seed or commit."""
+def cells(name, first):
+    """The rows of its table, but for heading, line and sum."""
     old = dict(sections()).get(name, '')
-    rows = re.findall(r'^\| (?!sum|commit|---)(.*) \|$', old, flags=re.M) + [' | '.join(map(str, row))]
-    cells = [line.split(' | ') for line in rows]
-    sums = ['sum', '', ''] + [str(sum(int(line[i]) for line in cells))
-                              for i in range(3, len(columns))]
-    lines = [columns, ['---'] * len(columns), *cells, sums]
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+    rows = re.findall(r'^\| (.*) \|$', old, flags=re.M)
+    return [row.split(' | ') for row in rows if not row.startswith(('sum ', '---', first + ' '))]
+
+
+def lines(*rows):
+    return '\n'.join('| ' + ' | '.join(map(str, row)) + ' |' for row in rows)
+
+
+def table(name, columns, row, texts=3):
+    """Rows of earlier pieces, this one, and the sum of all columns behind the first texts."""
+    rows = cells(name, columns[0]) + [[str(cell) for cell in row]]
+    sums = ['sum'] + [''] * (texts - 1) + [sum(int(line[i]) for line in rows)
+                                           for i in range(texts, len(columns))]
+    return lines(columns, ['---'] * len(columns), *rows, sums)
 
 
 def main(name, test, unit, what):
     """usage: ./dev soak NAME [COUNT [SEED]]"""
+    import rig as r     # of the functional tests, which others have one of their own beside
     count = int(sys.argv[1]) if sys.argv[1:] else 1000
     seed = int(sys.argv[2]) if sys.argv[2:] else int.from_bytes(os.urandom(4), 'big')
     del sys.argv[1:]                # to the rig they would be names of tests

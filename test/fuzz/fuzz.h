@@ -18,13 +18,16 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Not to stderr, which a target may have turned off. */
+/*
+ * Not to stderr, which a target may have turned off. DPDK has a macro dprintf() that does nothing:
+ * in parentheses it is the function.
+ */
 #define FUZZ_CHECK(cond, ...) \
 	do { \
 		if (!(cond)) { \
-			dprintf(STDERR_FILENO, "%s:%d: %s: ", __FILE__, __LINE__, #cond); \
-			dprintf(STDERR_FILENO, __VA_ARGS__); \
-			dprintf(STDERR_FILENO, "\n"); \
+			(dprintf)(STDERR_FILENO, "%s:%d: %s: ", __FILE__, __LINE__, #cond); \
+			(dprintf)(STDERR_FILENO, __VA_ARGS__); \
+			(dprintf)(STDERR_FILENO, "\n"); \
 			abort(); \
 		} \
 	} while (0)

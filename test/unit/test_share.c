@@ -145,6 +145,22 @@ each_gets_its_own_in_order(void **state)
 	assert_int_equal(drops[ZCNET_Q_drop_no_member], 1);
 }
 
+/* Each segment is everybody's, not the first alone. */
+static void
+all_of_a_frame_is_for_many(void **state)
+{
+	struct rte_mbuf *m = frame(everybody, 0, 'a'), *tail = rte_pktmbuf_alloc(mp);
+
+	(void)state;
+	memset(rte_pktmbuf_append(tail, 64), 0, 64);
+	assert_int_equal(rte_pktmbuf_chain(m, tail), 0);
+	guests[1].room = 0;
+	put(&share->port, 0, &m, 1);
+	got(0, "a");
+	got(1, "");
+	assert_int_equal(drops[ZCNET_Q_drop_not_taken], 1);
+}
+
 static void
 a_vlan_is_its_own(void **state)
 {
@@ -258,6 +274,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(each_gets_its_own_in_order),
+		TEST(all_of_a_frame_is_for_many),
 		TEST(a_vlan_is_its_own),
 		TEST(who_has_no_room_holds_up_nobody),
 		TEST(too_short_is_nobodys),

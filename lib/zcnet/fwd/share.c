@@ -89,6 +89,14 @@ drop(struct zc_share *share, uint16_t queue, enum zcnet_queue_counter why, struc
 	share->nic->ops->dropped(share->nic, queue, why, n);
 }
 
+/* For many: each of them frees all of it once. */
+static void
+hold(struct rte_mbuf *m, int times)
+{
+	for (; m != NULL; m = m->next)
+		rte_mbuf_refcnt_update(m, (int16_t)times);
+}
+
 /* The frames of one member, in order. */
 static void
 give(struct zc_share *share, uint16_t queue, unsigned int member, struct rte_mbuf **pkts,
@@ -118,8 +126,8 @@ share_tx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16
 		all |= to[i];
 		if (to[i] == 0)
 			nobodys[none++] = pkts[i];
-		else if (to[i] & (to[i] - 1)) /* for many: each of them frees it once */
-			rte_mbuf_refcnt_update(pkts[i], __builtin_popcountll(to[i]) - 1);
+		else if (to[i] & (to[i] - 1))
+			hold(pkts[i], __builtin_popcountll(to[i]) - 1);
 	}
 	share->given |= all;
 	for (; all != 0; all &= all - 1)

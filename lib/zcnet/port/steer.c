@@ -100,9 +100,20 @@ drain(struct ethdev_port *ep, uint16_t queue)
 	}
 }
 
+/* The rule for all the rest goes with the last guest's. */
+static void
+end_rest(struct ethdev_port *ep)
+{
+	for (uint16_t i = 0; i < ep->port.nqueues; i++)
+		if (ep->queue[i].rule != NULL)
+			return;
+	destroy_rule(ep, &ep->rest);
+}
+
 static int
 refuse(struct ethdev_port *ep, int err)
 {
+	end_rest(ep);
 	return zc_fail(err, "port %s: %s", ep->port.name, ep->steer_note);
 }
 
@@ -135,10 +146,7 @@ zc_steer_end(struct zcnet_port *port, uint16_t queue)
 	struct ethdev_port *ep = (struct ethdev_port *)port;
 
 	destroy_rule(ep, &ep->queue[queue].rule);
-	for (uint16_t i = 0; i < port->nqueues; i++)
-		if (ep->queue[i].rule != NULL)
-			return;
-	destroy_rule(ep, &ep->rest);
+	end_rest(ep);
 }
 
 const char *

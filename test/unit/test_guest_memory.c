@@ -26,9 +26,9 @@ nic_ctor(struct zcnet_port *port, uint16_t queue)
 }
 
 static void
-nic_release(struct zcnet_port *port)
+nic_release_rx(struct zcnet_port *port, uint16_t queue)
 {
-	(void)port;
+	(void)port, (void)queue;
 	released++;
 }
 
@@ -51,7 +51,7 @@ unmap_memory(struct rte_device *own, void *hva, uint64_t iova, size_t len)
 	return 0;
 }
 
-static const struct zc_port_ops nic_ops = { .ctor = nic_ctor, .release = nic_release };
+static const struct zc_port_ops nic_ops = { .ctor = nic_ctor, .release_rx = nic_release_rx };
 static struct zcnet_port nic = { .ops = &nic_ops, .name = "nic" };
 
 static int memory_fd[2];

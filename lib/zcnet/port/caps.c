@@ -185,7 +185,9 @@ add_queues(struct list *list, const struct ethdev_port *ep)
 	uint64_t capa = ep->dev_info.rx_offload_capa | ep->dev_info.rx_queue_offload_capa;
 
 	add(list, "queue_stop", "%s", ep->driver->queue_stop ? "yes" : "no");
-	use(list, "the port is stopped to get buffers back");
+	use(list,
+			ep->driver->queue_stop ? "a queue is stopped to get receive buffers back" :
+						 "the port is stopped to get buffers back");
 	add(list, "split", "%s",
 			capa & RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT ? "offered" : "not offered");
 	use(list, "not used");

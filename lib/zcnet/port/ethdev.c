@@ -16,7 +16,6 @@
 #include "../core/control.h"
 #include "../core/error.h"
 #include "../core/export.h"
-#include "../core/quiesce.h"
 
 #define LINK_POLL_MS 100
 #define EVENT_RESET 1u
@@ -128,17 +127,8 @@ static const enum rte_eth_event_type event_types[] = {
 	RTE_ETH_EVENT_INTR_RMV,
 };
 
-static void
-set_state(struct ethdev_port *ep, enum zc_queue_state state)
-{
-	for (uint16_t i = 0; i < ep->port.nqueues; i++)
-		__atomic_store_n(&ep->queue[i].state, state, __ATOMIC_RELEASE);
-	if (state != ZC_QUEUE_LIVE)
-		zc_quiesce_wait();
-}
-
-static void
-look_at_link(struct ethdev_port *ep)
+void
+zc_ethdev_look_at_link(struct ethdev_port *ep)
 {
 	struct rte_eth_link link = { 0 };
 
@@ -154,99 +144,6 @@ look_at_link(struct ethdev_port *ep)
 }
 
 /* ---- control calls ---- */
-
-/*
- * What goes to a second ring at start is no buffer that a frame will come in. A ring is full with
- * one descriptor less than it has.
- */
-static void
-park_second_rings(struct ethdev_port *ep, bool starting)
-{
-	for (uint16_t i = 0; i < ep->port.nqueues; i++)
-		if (ep->driver != NULL && ep->driver->second_ring)
-			ep->queue[i].ctor.park_after = starting ? ep->rx_desc - 1 : 0;
-}
-
-static int
-ethdev_start(struct zcnet_port *port)
-{
-	struct ethdev_port *ep = ethdev_port(port);
-	int ret;
-
-	if (ep->removed)
-		return zc_fail(ENODEV, "port %s: the device was removed: delete the port",
-				port->name);
-	park_second_rings(ep, true);
-	ret = rte_eth_dev_start(ep->port_id);
-	park_second_rings(ep, false);
-	if (ret < 0)
-		return zc_fail(-ret, "port %s: start: %s", port->name, rte_strerror(-ret));
-	if (ep->promiscuous)
-		rte_eth_promiscuous_enable(ep->port_id);
-	look_at_link(ep);
-	set_state(ep, ZC_QUEUE_LIVE);
-	return 0;
-}
-
-static void
-collect(struct ethdev_port *ep)
-{
-	for (uint16_t i = 0; i < ep->port.nqueues; i++)
-		if (ep->queue[i].ctor.pool.mp != NULL)
-			zc_ctor_collect(&ep->queue[i].ctor);
-}
-
-/*
- * Stop the NIC; everything it held of guests comes back. Stopping frees what most drivers hold,
- * but tap keeps its receive buffers until the queue is set up anew; so that is done for all.
- * The streams from it stand still meanwhile, because their frames belong to the constructors
- * too.
- */
-static int
-stop(struct ethdev_port *ep)
-{
-	int ret = 0;
-
-	set_state(ep, ZC_QUEUE_HELD);
-	if (ep->removed)
-		return 0;
-	ret = rte_eth_dev_stop(ep->port_id);
-	if (ret < 0) {
-		set_state(ep, ZC_QUEUE_LIVE);
-		return zc_fail(-ret, "port %s: stop: %s", ep->port.name, rte_strerror(-ret));
-	}
-	for (uint16_t i = 0; i < ep->port.nqueues; i++)
-		ep->queue[i].ctor.disarmed = true;
-	ret = zc_ethdev_setup_rx(ep);
-	collect(ep);
-	for (uint16_t i = 0; i < ep->port.nqueues; i++)
-		ep->queue[i].ctor.disarmed = false;
-	return ret;
-}
-
-static int
-ethdev_stop(struct zcnet_port *port)
-{
-	struct ethdev_port *ep = ethdev_port(port);
-	int ret = stop(ep);
-
-	if (ret == 0)
-		set_state(ep, ZC_QUEUE_DOWN);
-	return ret;
-}
-
-static void
-ethdev_release(struct zcnet_port *port)
-{
-	struct ethdev_port *ep = ethdev_port(port);
-
-	if (!port->started || ep->removed || stop(ep) < 0)
-		return;
-	if (ethdev_start(port) < 0) {
-		set_state(ep, ZC_QUEUE_DOWN);
-		port->started = false;
-	}
-}
 
 static void
 unregister_events(struct ethdev_port *ep)
@@ -266,7 +163,7 @@ ethdev_destroy(struct zcnet_port *port)
 	zc_iommu_put(ep->iommu);
 	if (ep->probed && !ep->removed)
 		rte_dev_remove(device);
-	collect(ep);
+	zc_ethdev_collect(ep);
 	for (uint16_t i = 0; i < port->nqueues; i++)
 		zc_ctor_fini(&ep->queue[i].ctor);
 	rte_free(ep->queue);
@@ -386,17 +283,6 @@ ethdev_ctor(struct zcnet_port *port, uint16_t queue)
 }
 
 static void
-reset_device(struct ethdev_port *ep)
-{
-	ZC_LOG(WARNING, "port %s: the NIC asks for a reset", ep->port.name);
-	if (stop(ep) < 0 || rte_eth_dev_reset(ep->port_id) < 0 || zc_ethdev_setup_rx(ep) < 0 ||
-			zc_ethdev_setup_tx(ep) < 0 || ethdev_start(&ep->port) < 0) {
-		ep->port.started = false;
-		ZC_LOG(ERR, "port %s: reset failed; stop and start the port", ep->port.name);
-	}
-}
-
-static void
 ethdev_tick(struct zcnet_port *port, uint64_t now)
 {
 	struct ethdev_port *ep = ethdev_port(port);
@@ -404,7 +290,7 @@ ethdev_tick(struct zcnet_port *port, uint64_t now)
 
 	if (bits & EVENT_REMOVED) {
 		ZC_LOG(WARNING, "port %s: the device was removed", port->name);
-		ethdev_stop(port);
+		zc_ethdev_stop(port);
 		ep->removed = true;
 		ep->link_up = false;
 		port->started = false;
@@ -416,9 +302,9 @@ ethdev_tick(struct zcnet_port *port, uint64_t now)
 	if (!port->started)
 		return;
 	if (bits & EVENT_RESET)
-		reset_device(ep);
+		zc_ethdev_reset(ep);
 	if ((bits & EVENT_LINK) || now - ep->link_tsc > rte_get_tsc_hz() / 1000 * LINK_POLL_MS)
-		look_at_link(ep);
+		zc_ethdev_look_at_link(ep);
 }
 
 bool
@@ -430,8 +316,8 @@ zc_ethdev_link_up(const struct zcnet_port *port)
 static const struct zc_port_ops ethdev_ops = {
 	.rx = ethdev_rx,
 	.tx = ethdev_tx,
-	.start = ethdev_start,
-	.stop = ethdev_stop,
+	.start = zc_ethdev_start,
+	.stop = zc_ethdev_stop,
 	.destroy = ethdev_destroy,
 	.info = ethdev_info,
 	.stats = ethdev_stats,
@@ -439,7 +325,8 @@ static const struct zc_port_ops ethdev_ops = {
 	.queues_used = ethdev_queues_used,
 	.takes = ethdev_takes,
 	.ctor = ethdev_ctor,
-	.release = ethdev_release,
+	.release = zc_ethdev_release,
+	.release_rx = zc_ethdev_release_rx,
 	.tick = ethdev_tick,
 	.reap = ethdev_reap,
 	.source_state = ethdev_source_state,

@@ -2,7 +2,8 @@
 /*
  * The ethdev port: a NIC behind any DPDK driver.
  *
- *   ethdev.c        data path, start and stop, events, statistics
+ *   ethdev.c        data path, events, statistics
+ *   ethdev_run.c    start and stop
  *   steer.c         a queue for one address alone
  *   ethdev_setup.c  configuring the device, its queues and the mempools they are filled from
  *
@@ -63,6 +64,22 @@ uint32_t zc_ethdev_frame_max(const struct ethdev_port *ep);
 
 /** Configure the device found, and set up its queues. 0 or what zc_fail() gave. */
 int zc_ethdev_set_up(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf);
+
+/** @name Calls of struct zc_port_ops. */
+/**@{*/
+int zc_ethdev_start(struct zcnet_port *port);
+int zc_ethdev_stop(struct zcnet_port *port);
+void zc_ethdev_release(struct zcnet_port *port);
+void zc_ethdev_release_rx(struct zcnet_port *port, uint16_t queue);
+/**@}*/
+
+/** The NIC asked for it. */
+void zc_ethdev_reset(struct ethdev_port *ep);
+
+void zc_ethdev_look_at_link(struct ethdev_port *ep);
+
+/** Take in the mbufs that others freed. No worker has a queue of it. */
+void zc_ethdev_collect(struct ethdev_port *ep);
 
 /** Set up all queues of one direction again. The device is stopped. */
 int zc_ethdev_setup_rx(struct ethdev_port *ep);

@@ -97,6 +97,11 @@ struct zc_port_ops {
 	 * ethdev only
 	 */
 	void (*release)(struct zcnet_port *port);
+	/**
+	 * The same for what one queue receives into, and the others go on where the NIC can do
+	 * that. ethdev only
+	 */
+	void (*release_rx)(struct zcnet_port *port, uint16_t queue);
 	/** Regular work, about every 10 ms. */
 	void (*tick)(struct zcnet_port *port, uint64_t now);
 };

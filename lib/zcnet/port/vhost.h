@@ -33,6 +33,7 @@ struct vhost_queue {
 	struct zcnet_port *nic; /* whose queue is to be armed from rx, NULL: none */
 	uint16_t nic_queue;
 	struct zcnet_port *source; /* whose queue is bound: owner of rx.ctor */
+	uint16_t source_queue;
 	struct zc_tx tx;
 	struct zc_rx rx;
 } __rte_cache_aligned;

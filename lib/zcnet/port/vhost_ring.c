@@ -417,7 +417,7 @@ disarm(struct vhost_port *vp, struct vhost_queue *q)
 	if (ctor->armed > 0) {
 		/* Frames that the worker holds would stay armed: it drops them. */
 		__atomic_store_n(&q->rx_state, ZC_QUEUE_DOWN, __ATOMIC_RELEASE);
-		q->source->ops->release(q->source);
+		q->source->ops->release_rx(q->source, q->source_queue);
 	}
 	if (!wait_disarmed(ctor, AFTER_RELEASE_MS)) {
 		ZC_LOG(ERR, "port %s: port %s keeps %u guest buffers; their memory stays mapped",
@@ -442,6 +442,7 @@ arm(struct vhost_port *vp, struct vhost_queue *q)
 	ctor->bound = &q->rx;
 	q->rx.ctor = ctor;
 	q->source = q->nic;
+	q->source_queue = q->nic_queue;
 }
 
 void

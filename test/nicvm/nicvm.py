@@ -161,9 +161,9 @@ class Machine(rig.Vm):
             return probe()
         return wait_for(what, alive, timeout)
 
-    def start_zcnet(self, iova="va", keys=""):
-        """zcnet with the NIC "nic0" bound to the guest port "guest0"."""
-        config = CONFIG.format(address=self.address, keys=keys)
+    def start_zcnet(self, iova="va", keys="", config=CONFIG):
+        """zcnet with the NIC "nic0" bound to the guest port "guest0", or as it is said."""
+        config = config.format(address=self.address, keys=keys)
         self.give(self.address)
         self.run(f"cat > /tmp/zcnet.conf <<'END'\n{config}\nEND")
         self.launch(f"--iova-mode {iova} -a {self.address}", "-c /tmp/zcnet.conf")

@@ -259,6 +259,88 @@ steered_queues_are_not_common(void **state)
 	assert_true(share->own[2]);
 }
 
+/* By VMDq: what is for many comes to its own queue, so it has no second copy of it. */
+static void
+the_nic_copies(void **state)
+{
+	struct rte_mbuf *common[] = { frame(everybody, 0, 'a'), frame(mac[0], 0, 'b'),
+		frame(mac[1], 0, 'c') };
+	struct rte_mbuf *own[] = { frame(everybody, 0, 'd'), frame(mac[1], 0, 'e') };
+
+	(void)state;
+	zc_share_clear(share);
+	members[1].queue = 2;
+	members[1].steered = members[1].copied = true;
+	for (unsigned int i = 0; i < GUESTS; i++)
+		zc_share_add(share, &members[i]);
+	assert_false(share->own[0]);
+	assert_true(share->own[1]);
+	assert_true(share->own[2]);
+	put(&share->port, 0, common, RTE_DIM(common));
+	put(&members[1].gate, 0, own, RTE_DIM(own));
+	got(0, "ab");
+	got(1, "cde");
+	assert_int_equal(drops[ZCNET_Q_drop_wrong_queue], 0);
+}
+
+/* Each has its copy by its own queue: there is nobody left, and that is no loss. */
+static void
+the_nic_copies_for_all(void **state)
+{
+	struct rte_mbuf *m = frame(everybody, VLAN, 'a');
+
+	(void)state;
+	zc_share_clear(share);
+	for (unsigned int i = 0; i < GUESTS; i++) {
+		members[i].steered = members[i].copied = true;
+		zc_share_add(share, &members[i]);
+	}
+	put(&share->port, 0, &m, 1);
+	got(0, "");
+	assert_int_equal(drops[ZCNET_Q_drop_no_member], 0);
+}
+
+/* As a NIC that takes it out gives it. */
+static struct rte_mbuf *
+stripped(const uint8_t *dst, uint16_t vlan, uint8_t tag)
+{
+	struct rte_mbuf *m = frame(dst, 0, tag);
+
+	m->vlan_tci = 0xe000 | vlan;
+	m->ol_flags |= RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
+	return m;
+}
+
+static void
+a_tag_is_put_back(void **state)
+{
+	struct rte_mbuf *pkts[] = { stripped(mac[2], VLAN, 'a'), stripped(mac[2], VLAN + 1, 'b'),
+		stripped(mac[0], VLAN, 'c') };
+	const uint8_t want[] = { 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x81, 0, 0xe0, VLAN, 0, 0 };
+
+	(void)state;
+	rte_mbuf_refcnt_update(pkts[2], 1);
+	put(&share->port, 0, pkts, RTE_DIM(pkts));
+	assert_int_equal(rte_pktmbuf_pkt_len(pkts[2]), 64 + 4);
+	assert_memory_equal(rte_pktmbuf_mtod(pkts[2], uint8_t *), want, sizeof(want));
+	rte_pktmbuf_free(pkts[2]);
+	assert_int_equal(guests[0].count, 1);
+	assert_int_equal(guests[2].count, 1);
+	assert_int_equal(drops[ZCNET_Q_drop_no_member], 1);
+}
+
+/* There is no room for its tag in the guest's memory. */
+static void
+an_own_queue_takes_no_stripped_frame(void **state)
+{
+	struct rte_mbuf *m = stripped(mac[1], VLAN, 'a');
+
+	(void)state;
+	put(&members[1].gate, 0, &m, 1);
+	got(1, "");
+	assert_int_equal(drops[ZCNET_Q_drop_wrong_queue], 1);
+}
+
 static int
 init(void **state)
 {
@@ -281,6 +363,10 @@ main(void)
 		TEST(own_queue_brings_no_others),
 		TEST(own_queue_waits),
 		TEST(steered_queues_are_not_common),
+		TEST(the_nic_copies),
+		TEST(the_nic_copies_for_all),
+		TEST(a_tag_is_put_back),
+		TEST(an_own_queue_takes_no_stripped_frame),
 #undef TEST
 	};
 

@@ -162,12 +162,15 @@ steer(struct zcnet_conn *conn, bool wanted)
 		member->steered = zc_steer(nic, member->queue, (const uint8_t *)&member->mac,
 						  member->vlan) == 0;
 		member->refused = !member->steered;
+		if (member->refused)
+			snprintf(member->why, sizeof(member->why), "%s", zc_last_error());
+		member->copied = member->steered && zc_steer_copies(nic);
 		if (member->steered)
 			zc_vhost_set_source(guest, ZC_SHARE_OWN_PAIR, nic, member->queue);
 	} else {
 		zc_vhost_set_source(guest, ZC_SHARE_OWN_PAIR, NULL, 0);
 		zc_steer_end(nic, member->queue);
-		member->steered = false;
+		member->steered = member->copied = false;
 	}
 }
 
@@ -580,8 +583,7 @@ tell_why_copied(const struct zcnet_conn *conn, char *text, size_t size)
 		snprintf(text, size, "all it receives is copied: %s has no queue left for it",
 				nic_of(conn)->name);
 	else if (member->refused)
-		snprintf(text, size, "all it receives is copied: %s: %s", nic_of(conn)->name,
-				zc_steer_note(nic_of(conn)));
+		snprintf(text, size, "all it receives is copied: %s", member->why);
 	else if (!member->steered)
 		snprintf(text, size,
 				"all it receives is copied: it uses one queue pair, a second "

@@ -46,13 +46,13 @@ struct address {
 	uint16_t vlan;
 };
 
-/* A frame too short to have one is for nobody. */
+/* A frame too short to have one is for nobody, nor is one whose tag was taken out. */
 static struct address
 address_of(const struct rte_mbuf *m)
 {
 	struct address to = { 0 };
 
-	if (m->data_len < RTE_ETHER_HDR_LEN)
+	if (m->data_len < RTE_ETHER_HDR_LEN || (m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED))
 		return to;
 	to.mac = zc_share_mac(rte_pktmbuf_mtod(m, const uint8_t *));
 	to.vlan = vlan_of(m);
@@ -66,6 +66,25 @@ is_for(const struct zc_member *member, struct address to)
 			(member->vlan == 0 || member->vlan == to.vlan);
 }
 
+/*
+ * A NIC that took the tag out didn't ask. These frames lie in the host's memory, behind a headroom.
+ */
+static void
+put_tag_back(struct rte_mbuf *m)
+{
+	struct rte_vlan_hdr *tag;
+	uint8_t *frame;
+
+	if (m->data_len < RTE_ETHER_HDR_LEN || rte_pktmbuf_headroom(m) < sizeof(*tag))
+		return;
+	frame = (uint8_t *)rte_pktmbuf_prepend(m, sizeof(*tag));
+	memmove(frame, frame + sizeof(*tag), 2 * RTE_ETHER_ADDR_LEN);
+	tag = (struct rte_vlan_hdr *)(frame + RTE_ETHER_HDR_LEN);
+	*(rte_be16_t *)(frame + 2 * RTE_ETHER_ADDR_LEN) = rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN);
+	tag->vlan_tci = rte_cpu_to_be_16(m->vlan_tci);
+	m->ol_flags &= ~(RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED);
+}
+
 /* A bit for each member that the frame is for. */
 static uint64_t
 addressees(const struct zc_share *share, const struct rte_mbuf *m)
@@ -77,6 +96,15 @@ addressees(const struct zc_share *share, const struct rte_mbuf *m)
 		if (is_for(share->member[i], to))
 			found |= UINT64_C(1) << i;
 	return found;
+}
+
+/* Members that it comes to by their own queues as well. */
+static uint64_t
+served(const struct zc_share *share, const struct rte_mbuf *m)
+{
+	return share->copied != 0 && is_for_many(zc_share_mac(rte_pktmbuf_mtod(m, uint8_t *))) ?
+			share->copied :
+			0;
 }
 
 static void
@@ -122,10 +150,17 @@ share_tx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16
 	uint16_t none = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
-		to[i] = addressees(share, pkts[i]);
+		uint64_t whose;
+
+		if (unlikely(pkts[i]->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED))
+			put_tag_back(pkts[i]);
+		whose = addressees(share, pkts[i]);
+		to[i] = whose & ~served(share, pkts[i]);
 		all |= to[i];
-		if (to[i] == 0)
+		if (whose == 0)
 			nobodys[none++] = pkts[i];
+		else if (to[i] == 0)
+			rte_pktmbuf_free(pkts[i]);
 		else if (to[i] & (to[i] - 1))
 			hold(pkts[i], __builtin_popcountll(to[i]) - 1);
 	}
@@ -260,15 +295,22 @@ zc_share_clear(struct zc_share *share)
 {
 	notify(share);
 	share->nmembers = 0;
+	share->copied = 0;
 	memset(share->own, 0, sizeof(share->own));
 }
 
 void
 zc_share_add(struct zc_share *share, const struct zc_member *member)
 {
-	share->member[share->nmembers++] = member;
+	share->member[share->nmembers] = member;
 	if (member->steered)
 		share->own[member->queue] = true;
+	if (member->copied) {
+		share->copied |= UINT64_C(1) << share->nmembers;
+		/* What comes by queues that are nobody's comes by queue 0 too. */
+		memset(share->own + 1, true, share->nic->nqueues - 1);
+	}
+	share->nmembers++;
 }
 
 void

@@ -35,7 +35,9 @@ struct zc_member {
 	uint16_t vlan;  /* only frames with this tag, 0: any, tagged or not */
 	uint16_t queue; /* the NIC's, that may be steered to us alone, 0: there was none left */
 	bool steered;   /* it is */
-	bool refused;   /* it can't be */
+	bool copied;    /* steered, and what is for many comes to each of these queues too */
+	bool refused;   /* it can't be, because: */
+	char why[128];
 	struct zc_share *share;
 	struct zcnet_port gate; /* in no list */
 };
@@ -48,7 +50,8 @@ struct zc_share {
 	struct zcnet_port port; /* in no list */
 	struct zcnet_port *nic;
 	uint16_t nmembers;
-	bool own[ZCNET_QUEUES_MAX]; /* queues that are one member's alone */
+	bool own[ZCNET_QUEUES_MAX]; /* queues that aren't common */
+	uint64_t copied; /* a bit for each member whose own queue gets what is for many */
 	const struct zc_member *member[ZC_SHARE_MEMBERS_MAX];
 	/* owner */
 	uint64_t given; /* a bit for each member that is to be told of frames */

@@ -192,7 +192,10 @@ add_queues(struct list *list, const struct ethdev_port *ep)
 			capa & RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT ? "offered" : "not offered");
 	use(list, "not used");
 	add(list, "steering", "%s", ways[ep->driver->steer & 3]);
-	use(list, "guests that share the NIC receive copies");
+	use(list, "%s",
+			ep->driver->steer != 0 && ep->driver->proven ?
+					"guests that share the NIC have queues of their own" :
+					"guests that share the NIC receive copies");
 	add(list, "loopback", "%s", ep->driver->loopback ? "yes" : "not known");
 	if (ep->driver->loopback)
 		use(list, "loopback = on: it receives what it sends, for tests");

@@ -104,12 +104,14 @@ static const struct zc_driver drivers[] = {
 	 * and eth_igb_xmit_pkts() (479) then waits for ever for one in the middle to be done.
 	 * IGB_TX_MAX_MTU_SEG 255 (e1000_ethdev.h, 130). Short frames are padded by the NIC
 	 * (TCTL_PSP, 2615). No queue stop: igb_dev_clear_queues() (1843) at port stop.
-	 * igb_flow.c's ethertype filter matches no MAC; VMDq in igb_ethdev.c (1089).
+	 * igb_flow.c's ethertype filter matches no MAC. VMDq: igb_vmdq_rx_hw_configure() (2131);
+	 * a pool's first queue has the pool's number; it takes VLAN tags out of frames.
 	 */
 	{ .name = "net_e1000_igb",
 			.proven = true,
 			.dma = true,
 			.steer = ZC_STEER_VMDQ,
+			.vmdq_gap = 1,
 			.tx_done = ZC_DONE_STATUS,
 			.tx_rs_thresh = 1,
 			.segs_max = 255,
@@ -133,13 +135,14 @@ static const struct zc_driver drivers[] = {
 	 * (565), ixgbe_tx_done_cleanup_full() (2354), ixgbe_dev_tx_descriptor_status() (3311).
 	 * IXGBE_TX_MAX_SEG 40, IXGBE_TX_MIN_PKT_LEN 14 (ixgbe_rxtx.h, 54). Queue stop:
 	 * ixgbe_ethdev.c (517). IXGBE_LPBK_TX_RX (ixgbe_ethdev.h, 69): all but 82598
-	 * (ixgbe_rxtx.c, 5275).
+	 * (ixgbe_rxtx.c, 5275). VMDq: 64 pools of two queues.
 	 */
 	{ .name = "net_ixgbe",
 			.dma = true,
 			.queue_stop = true,
 			.loopback = true,
 			.steer = ZC_STEER_FLOW | ZC_STEER_VMDQ,
+			.vmdq_gap = 2,
 			.tx_done = STATUS_AND_CLEANUP,
 			.tx_rs_thresh = 1,
 			.segs_max = 40,
@@ -150,13 +153,14 @@ static const struct zc_driver drivers[] = {
 	 * in steps of 128 (2924). i40e_xmit_cleanup() (383), i40e_tx_done_cleanup_full() (2666),
 	 * i40e_dev_tx_descriptor_status() (2210). I40E_TX_MAX_MTU_SEG 8, I40E_TX_MIN_PKT_LEN 17
 	 * (i40e_rxtx.h, 37-39): more or less stops the queue (malicious driver detection). Queue
-	 * stop: i40e_ethdev.c (474). I40E_AQ_LB_MODE_EN: i40e_ethdev.c (2424).
+	 * stop: i40e_ethdev.c (474). I40E_AQ_LB_MODE_EN: i40e_ethdev.c (2424). VMDq's pools have
+	 * queues behind all of the host's: not used.
 	 */
 	{ .name = "net_i40e",
 			.dma = true,
 			.queue_stop = true,
 			.loopback = true,
-			.steer = ZC_STEER_FLOW | ZC_STEER_VMDQ,
+			.steer = ZC_STEER_FLOW,
 			.tx_done = STATUS_AND_CLEANUP,
 			.tx_rs_thresh = 1,
 			.segs_max = 8,

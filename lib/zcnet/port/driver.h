@@ -47,6 +47,7 @@ struct zc_driver {
 	bool own_map;     /* it maps memory for DMA itself: not by VFIO's container */
 	bool queue_stop;  /* a receive queue can be stopped alone, and gives back what it holds */
 	uint8_t steer;    /* enum zc_steer */
+	uint8_t vmdq_gap; /* from a VMDq pool's first queue to the next one's */
 	bool loopback;    /* struct rte_eth_conf, lpbk_mode 1: what it sends, it receives */
 	const char *note; /* what a user should know, NULL: nothing */
 	/* device arguments that zero copy forbids but with the value 0, to NULL; NULL: none */

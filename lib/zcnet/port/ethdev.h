@@ -4,7 +4,7 @@
  *
  *   ethdev.c        data path, events, statistics
  *   ethdev_run.c    start and stop
- *   steer.c         a queue for one address alone
+ *   steer.c         a queue for one address alone, by steer_flow.c or steer_vmdq.c
  *   ethdev_setup.c  configuring the device, its queues and the mempools they are filled from
  *
  * Every receive queue of a driver that can be armed is filled from a page constructor of its own;
@@ -19,11 +19,18 @@
 #include "driver.h"
 #include "port.h"
 
+/** What brings one guest's frames to a queue. Control. */
+struct zc_steered {
+	bool on;
+	struct rte_flow *rule;     /* of steer_flow.c */
+	struct rte_ether_addr mac; /* of steer_vmdq.c */
+};
+
 struct ethdev_queue {
 	uint8_t state; /* enum zc_queue_state */
 	bool link_up;  /* control writes, owner reads */
 	uint16_t port_id;
-	struct rte_flow *rule; /* control: what brings one guest's frames here, NULL: none */
+	struct zc_steered steered;
 	struct zc_counters rx;
 	struct zc_counters tx;
 	struct zc_ctor ctor;
@@ -41,14 +48,16 @@ struct ethdev_port {
 	struct zc_iommu *iommu; /* in front of it, NULL: none that it needs */
 	const char *refused;    /* why zero copy isn't safe here, NULL: it is */
 	bool promiscuous;
+	bool loopback;
 	bool probed;  /* by us, so we remove it */
 	bool removed; /* the device is gone */
 	bool link_up;
 	uint64_t link_tsc; /* last look at the link */
 	struct rte_mempool *host_mp;
-	struct ethdev_queue *queue; /* [nqueues] */
-	struct rte_flow *rest;      /* rule for all that isn't steered, NULL: nothing is */
-	char steer_note[96];        /* why nothing is steered, "" unless that failed */
+	struct ethdev_queue *queue;     /* [nqueues] */
+	const struct zc_steer_way *way; /* while a queue is steered */
+	struct rte_flow *rest;          /* of steer_flow.c: rule for all that isn't steered */
+	bool vmdq;                      /* it is configured for steer_vmdq.c */
 	/* the interrupt thread sets, control clears */
 	unsigned int events;
 };
@@ -76,10 +85,16 @@ void zc_ethdev_release_rx(struct zcnet_port *port, uint16_t queue);
 /** The NIC asked for it. */
 void zc_ethdev_reset(struct ethdev_port *ep);
 
+/** Configure it for VMDq, or no more: a restart, if it runs. 0 or what zc_fail() gave. */
+int zc_ethdev_set_vmdq(struct ethdev_port *ep, bool on);
+
 void zc_ethdev_look_at_link(struct ethdev_port *ep);
 
 /** Take in the mbufs that others freed. No worker has a queue of it. */
 void zc_ethdev_collect(struct ethdev_port *ep);
+
+/** Configure the device as its port says. It is stopped; its queues are to be set up then. */
+int zc_ethdev_configure(struct ethdev_port *ep);
 
 /** Set up all queues of one direction again. The device is stopped. */
 int zc_ethdev_setup_rx(struct ethdev_port *ep);

@@ -5,6 +5,8 @@
  */
 #include "ethdev.h"
 
+#include <errno.h>
+
 #include "../core/error.h"
 #include "../core/quiesce.h"
 
@@ -158,6 +160,40 @@ zc_ethdev_release_rx(struct zcnet_port *port, uint16_t queue)
 		return;
 	if (ep->driver == NULL || !ep->driver->queue_stop || refill_queue(ep, queue) < 0)
 		zc_ethdev_release(port);
+}
+
+static int
+configure_as(struct ethdev_port *ep, bool vmdq)
+{
+	int ret;
+
+	ep->vmdq = vmdq;
+	ret = zc_ethdev_configure(ep);
+	if (ret == 0)
+		ret = zc_ethdev_setup_rx(ep);
+	if (ret == 0)
+		ret = zc_ethdev_setup_tx(ep);
+	return ret;
+}
+
+int
+zc_ethdev_set_vmdq(struct ethdev_port *ep, bool on)
+{
+	bool runs = ep->port.started;
+	int ret;
+
+	if (ep->vmdq == on || ep->removed)
+		return 0;
+	ret = runs ? stop(ep) : 0;
+	if (ret < 0)
+		return ret;
+	ret = configure_as(ep, on);
+	if ((ret == 0 || configure_as(ep, !on) == 0) && (!runs || zc_ethdev_start(&ep->port) == 0))
+		return ret;
+	set_state(ep, ZC_QUEUE_DOWN);
+	ep->port.started = false;
+	ZC_LOG(ERR, "%s", zc_last_error());
+	return -EIO;
 }
 
 void

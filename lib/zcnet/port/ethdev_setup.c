@@ -144,16 +144,68 @@ check_tx_desc(const struct ethdev_port *ep)
 			ep->port.name, ep->tx_desc, ep->dev_info.driver_name, most);
 }
 
-static int
-set_loopback(const struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf,
-		struct rte_eth_conf *dev_conf)
+/* All frames that have no pool of their own go to the first, those for many to all. */
+static void
+use_vmdq(const struct ethdev_port *ep, struct rte_eth_conf *conf)
 {
-	if (!conf->loopback)
-		return 0;
-	if (ep->driver == NULL || !ep->driver->loopback)
+	struct rte_eth_vmdq_rx_conf *vmdq = &conf->rx_adv_conf.vmdq_rx_conf;
+
+	conf->rxmode.mq_mode = RTE_ETH_MQ_RX_VMDQ_ONLY;
+	vmdq->nb_queue_pools = (enum rte_eth_nb_pools)ep->dev_info.max_vmdq_pools;
+	vmdq->enable_default_pool = 1;
+	vmdq->rx_mode = RTE_ETH_VMDQ_ACCEPT_UNTAG | RTE_ETH_VMDQ_ACCEPT_BROADCAST |
+			RTE_ETH_VMDQ_ACCEPT_MULTICAST;
+}
+
+static void
+use_rss(const struct ethdev_port *ep, struct rte_eth_conf *conf)
+{
+	conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+	conf->rx_adv_conf.rss_conf.rss_hf = ep->dev_info.flow_type_rss_offloads &
+			(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
+}
+
+int
+zc_ethdev_configure(struct ethdev_port *ep)
+{
+	const struct rte_eth_dev_info *info = &ep->dev_info;
+	struct rte_eth_conf conf = { .rxmode.mtu = ep->mtu, .lpbk_mode = ep->loopback };
+	int ret;
+
+	/* Never MBUF_FAST_FREE: it puts mbufs back that still point at guest memory. */
+	conf.txmode.offloads = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	/* Host buffers hold 2 KB. Guest buffers hold a whole frame or aren't armed. */
+	if (!zc_ethdev_can_arm(ep))
+		conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+	if (ep->vmdq)
+		use_vmdq(ep, &conf);
+	else if (ep->port.nqueues > 1 && info->flow_type_rss_offloads != 0)
+		use_rss(ep, &conf);
+	conf.intr_conf.lsc = (*info->dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
+	conf.intr_conf.rmv = (*info->dev_flags & RTE_ETH_DEV_INTR_RMV) != 0;
+	ret = rte_eth_dev_configure(ep->port_id, ep->port.nqueues, ep->port.nqueues, &conf);
+	if (ret < 0)
+		return zc_fail(-ret, "port %s: %s can't be configured: %s", ep->port.name,
+				rte_dev_name(info->device), rte_strerror(-ret));
+	ep->rx_conf = info->default_rxconf;
+	ep->rx_conf.offloads = conf.rxmode.offloads;
+	/* One queue without buffers must not hold up the others. */
+	ep->rx_conf.rx_drop_en = 1;
+	ep->tx_conf = info->default_txconf;
+	ep->tx_conf.offloads = conf.txmode.offloads;
+	if (ep->driver != NULL && ep->driver->tx_rs_thresh > 0) {
+		ep->tx_conf.tx_rs_thresh = ep->driver->tx_rs_thresh;
+		ep->tx_conf.tx_thresh.wthresh = 0;
+	}
+	return 0;
+}
+
+static int
+check_loopback(const struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
+{
+	if (conf->loopback && (ep->driver == NULL || !ep->driver->loopback))
 		return zc_fail(ENOTSUP, "port %s: loopback: %s is not known to have one",
 				conf->name, ep->dev_info.driver_name);
-	dev_conf->lpbk_mode = 1;
 	return 0;
 }
 
@@ -161,36 +213,19 @@ static int
 configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 {
 	uint16_t only = ep->driver != NULL ? ep->driver->rx_desc : 0;
-	struct rte_eth_conf dev_conf = { 0 };
 	int ret;
 
 	if (conf->queues > ep->dev_info.max_rx_queues || conf->queues > ep->dev_info.max_tx_queues)
 		return zc_fail(EINVAL, "port %s: %u queues, %s has %u to receive and %u to send",
 				conf->name, conf->queues, conf->device, ep->dev_info.max_rx_queues,
 				ep->dev_info.max_tx_queues);
-	/* Never MBUF_FAST_FREE: it puts mbufs back that still point at guest memory. */
-	dev_conf.txmode.offloads = ep->dev_info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-	/* Host buffers hold 2 KB. Guest buffers hold a whole frame or aren't armed. */
-	if (!zc_ethdev_can_arm(ep))
-		dev_conf.rxmode.offloads =
-				ep->dev_info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
-	if (conf->queues > 1 && ep->dev_info.flow_type_rss_offloads != 0) {
-		dev_conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		dev_conf.rx_adv_conf.rss_conf.rss_hf = ep->dev_info.flow_type_rss_offloads &
-				(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
-	}
-	ret = set_loopback(ep, conf, &dev_conf);
+	ret = check_loopback(ep, conf);
 	if (ret < 0)
 		return ret;
-	if (*ep->dev_info.dev_flags & RTE_ETH_DEV_INTR_LSC)
-		dev_conf.intr_conf.lsc = 1;
-	if (*ep->dev_info.dev_flags & RTE_ETH_DEV_INTR_RMV)
-		dev_conf.intr_conf.rmv = 1;
-	ret = rte_eth_dev_configure(ep->port_id, conf->queues, conf->queues, &dev_conf);
-	if (ret < 0)
-		return zc_fail(-ret, "port %s: %s can't be configured: %s", conf->name,
-				conf->device, rte_strerror(-ret));
-	ret = set_mtu(ep, conf);
+	ep->loopback = conf->loopback;
+	ret = zc_ethdev_configure(ep);
+	if (ret == 0)
+		ret = set_mtu(ep, conf);
 	if (ret < 0)
 		return ret;
 	ep->rx_desc = conf->rx_desc;
@@ -206,16 +241,6 @@ configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 	ret = rte_eth_dev_adjust_nb_rx_tx_desc(ep->port_id, &ep->rx_desc, &ep->tx_desc);
 	if (ret < 0)
 		return zc_fail(-ret, "port %s: descriptors: %s", conf->name, rte_strerror(-ret));
-	ep->rx_conf = ep->dev_info.default_rxconf;
-	ep->rx_conf.offloads = dev_conf.rxmode.offloads;
-	/* One queue without buffers must not hold up the others. */
-	ep->rx_conf.rx_drop_en = 1;
-	ep->tx_conf = ep->dev_info.default_txconf;
-	ep->tx_conf.offloads = dev_conf.txmode.offloads;
-	if (ep->driver != NULL && ep->driver->tx_rs_thresh > 0) {
-		ep->tx_conf.tx_rs_thresh = ep->driver->tx_rs_thresh;
-		ep->tx_conf.tx_thresh.wthresh = 0;
-	}
 	return 0;
 }
 

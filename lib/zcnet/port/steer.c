@@ -1,86 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Rules of rte_flow. See steer.h. */
+/* Which way a NIC steers, and what has to be so before a queue is one guest's. See steer.h. */
 #include "steer.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 #include <rte_cycles.h>
-#include <rte_flow.h>
 
 #include "../core/error.h"
-#include "ethdev.h"
+#include "steer_way.h"
 
-/* Smaller goes first. */
-#define PRIORITY_GUEST 0
-#define PRIORITY_REST 1
-#define VLAN_MASK 0x0fff
 /* A frame that is on its way into the queue when the rule comes is there by then. */
 #define SETTLE_MS 2
 #define DRAIN_BURSTS 1000
 
-static struct rte_flow *
-create_rule(struct ethdev_port *ep, uint32_t priority, const struct rte_flow_item *items,
-		uint16_t queue)
-{
-	const struct rte_flow_attr attr = { .priority = priority, .ingress = 1 };
-	const struct rte_flow_action_queue to = { .index = queue };
-	const struct rte_flow_action actions[] = {
-		{ .type = RTE_FLOW_ACTION_TYPE_QUEUE, .conf = &to },
-		{ .type = RTE_FLOW_ACTION_TYPE_END },
-	};
-	struct rte_flow_error error = { 0 };
-	struct rte_flow *flow = rte_flow_create(ep->port_id, &attr, items, actions, &error);
-
-	if (flow == NULL)
-		snprintf(ep->steer_note, sizeof(ep->steer_note), "its driver refuses the rule: %s",
-				error.message != NULL ? error.message : rte_strerror(rte_errno));
-	return flow;
-}
-
-static struct rte_flow *
-rule_for_guest(struct ethdev_port *ep, const uint8_t *mac, uint16_t vlan, uint16_t queue)
-{
-	struct rte_flow_item_vlan tag = { .hdr.vlan_tci = rte_cpu_to_be_16(vlan) };
-	struct rte_flow_item_vlan tag_mask = { .hdr.vlan_tci = rte_cpu_to_be_16(VLAN_MASK) };
-	struct rte_flow_item_eth eth = { 0 }, eth_mask = { 0 };
-	const struct rte_flow_item items[] = {
-		{ .type = RTE_FLOW_ITEM_TYPE_ETH, .spec = &eth, .mask = &eth_mask },
-		{ .type = vlan > 0 ? RTE_FLOW_ITEM_TYPE_VLAN : RTE_FLOW_ITEM_TYPE_END,
-				.spec = vlan > 0 ? &tag : NULL,
-				.mask = vlan > 0 ? &tag_mask : NULL },
-		{ .type = RTE_FLOW_ITEM_TYPE_END },
-	};
-
-	memcpy(&eth.hdr.dst_addr, mac, sizeof(eth.hdr.dst_addr));
-	memset(&eth_mask.hdr.dst_addr, 0xff, sizeof(eth_mask.hdr.dst_addr));
-	return create_rule(ep, PRIORITY_GUEST, items, queue);
-}
-
-static struct rte_flow *
-rule_for_rest(struct ethdev_port *ep)
-{
-	const struct rte_flow_item items[] = {
-		{ .type = RTE_FLOW_ITEM_TYPE_ETH },
-		{ .type = RTE_FLOW_ITEM_TYPE_END },
-	};
-
-	return create_rule(ep, PRIORITY_REST, items, 0);
-}
-
-static void
-destroy_rule(struct ethdev_port *ep, struct rte_flow **flow)
-{
-	struct rte_flow_error error = { 0 };
-
-	if (*flow == NULL)
-		return;
-	if (!ep->removed && rte_flow_destroy(ep->port_id, *flow, &error) < 0)
-		ZC_LOG(ERR, "port %s: a rule can't be removed: %s", ep->port.name,
-				error.message != NULL ? error.message : rte_strerror(rte_errno));
-	*flow = NULL;
-}
+static const struct zc_steer_way *const ways[] = { &zc_steer_flow, &zc_steer_vmdq };
 
 /* Frames that were in the queue before the rule may be anybody's. */
 static void
@@ -100,44 +33,57 @@ drain(struct ethdev_port *ep, uint16_t queue)
 	}
 }
 
-/* The rule for all the rest goes with the last guest's. */
-static void
-end_rest(struct ethdev_port *ep)
+static bool
+is_used(const struct ethdev_port *ep)
 {
 	for (uint16_t i = 0; i < ep->port.nqueues; i++)
-		if (ep->queue[i].rule != NULL)
-			return;
-	destroy_rule(ep, &ep->rest);
+		if (ep->queue[i].steered.on)
+			return true;
+	return false;
 }
 
 static int
-refuse(struct ethdev_port *ep, int err)
+add(struct ethdev_port *ep, const struct zc_steer_way *way, uint16_t queue, const uint8_t *mac,
+		uint16_t vlan)
 {
-	end_rest(ep);
-	return zc_fail(err, "port %s: %s", ep->port.name, ep->steer_note);
+	int ret = way->add(ep, queue, mac, vlan);
+
+	if (ret == 0) {
+		ep->way = way;
+		ep->queue[queue].steered.on = true;
+	} else if (!is_used(ep)) {
+		way->end(ep);
+	}
+	return ret;
+}
+
+/* One way for all of a port's queues: the first that its driver has and that works. */
+static int
+add_somehow(struct ethdev_port *ep, uint16_t queue, const uint8_t *mac, uint16_t vlan)
+{
+	int ret = -ENOTSUP;
+
+	if (is_used(ep))
+		return add(ep, ep->way, queue, mac, vlan);
+	for (size_t i = 0; i < RTE_DIM(ways) && ret < 0; i++)
+		if (ep->driver->steer & ways[i]->bit)
+			ret = add(ep, ways[i], queue, mac, vlan);
+	return ret;
 }
 
 int
 zc_steer(struct zcnet_port *port, uint16_t queue, const uint8_t *mac, uint16_t vlan)
 {
 	struct ethdev_port *ep = (struct ethdev_port *)port;
+	int ret;
 
-	ep->steer_note[0] = '\0';
-	if (ep->driver == NULL || !(ep->driver->steer & ZC_STEER_FLOW) || !ep->driver->proven) {
-		snprintf(ep->steer_note, sizeof(ep->steer_note),
-				"it is not known that %s can steer frames",
-				ep->dev_info.driver_name);
-		return refuse(ep, ENOTSUP);
-	}
-	if (ep->rest == NULL)
-		ep->rest = rule_for_rest(ep);
-	if (ep->rest == NULL)
-		return refuse(ep, ENOTSUP);
-	ep->queue[queue].rule = rule_for_guest(ep, mac, vlan, queue);
-	if (ep->queue[queue].rule == NULL)
-		return refuse(ep, ENOTSUP);
-	drain(ep, queue);
-	return 0;
+	if (ep->driver == NULL || ep->driver->steer == 0 || !ep->driver->proven)
+		return zc_fail(ENOTSUP, "port %s: it is not known that %s can steer frames",
+				port->name, ep->dev_info.driver_name);
+	ret = add_somehow(ep, queue, mac, vlan);
+	if (ret == 0)
+		drain(ep, queue);
+	return ret;
 }
 
 void
@@ -145,12 +91,16 @@ zc_steer_end(struct zcnet_port *port, uint16_t queue)
 {
 	struct ethdev_port *ep = (struct ethdev_port *)port;
 
-	destroy_rule(ep, &ep->queue[queue].rule);
-	end_rest(ep);
+	ep->way->remove(ep, queue);
+	ep->queue[queue].steered.on = false;
+	if (!is_used(ep))
+		ep->way->end(ep);
 }
 
-const char *
-zc_steer_note(const struct zcnet_port *port)
+bool
+zc_steer_copies(const struct zcnet_port *port)
 {
-	return ((const struct ethdev_port *)port)->steer_note;
+	const struct ethdev_port *ep = (const struct ethdev_port *)port;
+
+	return is_used(ep) && ep->way->copies;
 }

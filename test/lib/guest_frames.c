@@ -310,6 +310,17 @@ begin(struct traffic *t)
 			     0;
 }
 
+/* What was there when a signal came: a ring full at most, since more may come for ever. */
+static int
+receive_rest(struct traffic *t)
+{
+	int ret = 1;
+
+	for (unsigned int n = 0; n < t->fe->conf.ring_size && ret > 0; n++)
+		ret = receive_turn(t);
+	return ret;
+}
+
 /* Whoever sends to it may begin. */
 static void
 say_ready(void)
@@ -334,6 +345,8 @@ mode_frames(struct frontend *fe, const struct options *o)
 		say_ready();
 	while (ret >= 0 && !stopped() && !done(&t))
 		ret = turn(&t);
+	if (ret >= 0 && t.receives && stopped())
+		ret = receive_rest(&t);
 	if (ret >= 0 && t.sends)
 		ret = drain_tx(&t);
 	print(&t, (double)(clock_us() - start) / SECOND_US);

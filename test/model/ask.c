@@ -2,8 +2,10 @@
 /*
  * Telemetry, for the test:
  *
- *   /model/info,NAME            what came over the cable of a device, and all violations
- *   /model/set,NAME,KEY,VALUE   KEY: frames, word, stall-tx, stall-rx, refuse, link-down
+ *   /model/info,NAME            what came over the cables of a device, and all violations
+ *   /model/set,NAME,KEY,VALUE   KEY: frames, word, stall-tx, stall-rx, refuse, link-down; on one
+ *                               that guests share frames are each guest's, and there are
+ *                               broadcasts, strangers
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -26,7 +28,7 @@ add_sums(struct rte_tel_data *d, const struct model *model)
 {
 	struct wire sum = { 0 };
 
-	for (unsigned int i = 0; i < MODEL_QUEUES_MAX; i++) {
+	for (unsigned int i = 0; i < MODEL_WIRES_MAX; i++) {
 		const struct wire *w = &model->wire[i];
 
 		sum.seen += w->seen;
@@ -37,6 +39,7 @@ add_sums(struct rte_tel_data *d, const struct model *model)
 		sum.rx_flushed += w->rx_flushed;
 		sum.oversize += w->oversize;
 		sum.no_mbuf += w->no_mbuf;
+		sum.bounced += w->bounced;
 	}
 	app_tel_add_uint(d, "tx_frames", sum.seen);
 	app_tel_add_uint(d, "tx_lost", sum.checker.lost);
@@ -46,6 +49,9 @@ add_sums(struct rte_tel_data *d, const struct model *model)
 	app_tel_add_uint(d, "rx_flushed", sum.rx_flushed);
 	app_tel_add_uint(d, "rx_oversize", sum.oversize);
 	app_tel_add_uint(d, "rx_no_mbuf", sum.no_mbuf);
+	app_tel_add_uint(d, "rx_bounced", sum.bounced);
+	app_tel_add_uint(d, "rules", steer_rules(model));
+	app_tel_add_uint(d, "starts", model->starts);
 }
 
 static int
@@ -66,6 +72,15 @@ info(const char *command, const char *params, struct rte_tel_data *d)
 	return 0;
 }
 
+/* @n cables from number @first on send so many. */
+static int
+set_frames(struct model *model, unsigned int first, unsigned int n, uint64_t frames)
+{
+	for (unsigned int i = first; i < first + n; i++)
+		__atomic_store_n(&model->wire[i].frames, frames, __ATOMIC_RELAXED);
+	return 0;
+}
+
 static int
 apply(struct rte_eth_dev *dev, const char *key, uint64_t value)
 {
@@ -80,14 +95,17 @@ apply(struct rte_eth_dev *dev, const char *key, uint64_t value)
 		{ "link-down", &model->link_down },
 	};
 
-	if (strcmp(key, "frames") == 0) {
-		__atomic_store_n(&model->frames, value, __ATOMIC_RELAXED);
-		return 0;
-	}
 	if (strcmp(key, "word") == 0) {
 		__atomic_store_n(&model->word, (uint32_t)value, __ATOMIC_RELAXED);
 		return 0;
 	}
+	if (strcmp(key, "frames") == 0)
+		return set_frames(model, 0, model->guests > 0 ? model->guests : MODEL_QUEUES_MAX,
+				value);
+	if (strcmp(key, "broadcasts") == 0 && model->guests > 0)
+		return set_frames(model, model->guests, 1, value);
+	if (strcmp(key, "strangers") == 0 && model->guests > 0)
+		return set_frames(model, model->guests + 1, 1, value);
 	for (size_t i = 0; i < RTE_DIM(flags); i++) {
 		if (strcmp(key, flags[i].key) != 0)
 			continue;

@@ -21,7 +21,12 @@ held(const struct rte_eth_dev *dev)
 static int
 configure(struct rte_eth_dev *dev)
 {
-	(void)dev;
+	bool vmdq = dev->data->dev_conf.rxmode.mq_mode == RTE_ETH_MQ_RX_VMDQ_ONLY;
+
+	if (vmdq && !(model_of(dev)->row->steer & ZC_STEER_VMDQ))
+		return -ENOTSUP;
+	held(dev)->vmdq = vmdq;
+	engine_unlock();
 	return 0;
 }
 
@@ -32,6 +37,10 @@ info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 
 	dev->device->driver = model_alias(dev);
 	info->max_mac_addrs = 1;
+	if (model->row->steer & ZC_STEER_VMDQ) {
+		info->max_mac_addrs = MODEL_MACS_MAX;
+		info->max_vmdq_pools = MODEL_QUEUES_MAX / model->row->vmdq_gap;
+	}
 	info->min_rx_bufsize = 64;
 	info->max_rx_pktlen = MODEL_FRAME_MAX;
 	info->max_mtu = MODEL_MTU_MAX;
@@ -240,12 +249,48 @@ start(struct rte_eth_dev *dev)
 		}
 	}
 	engine_lock();
-	for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++)
+	for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++) {
 		model->rx[i]->running = true;
+		dev->data->rx_queue_state[i] = RTE_ETH_QUEUE_STATE_STARTED;
+	}
 	for (uint16_t i = 0; i < dev->data->nb_tx_queues; i++)
 		model->tx[i]->running = true;
+	model->starts++;
+	steer_restart(model);
 	engine_unlock();
 	model_link_update(dev, 0);
+	return 0;
+}
+
+/* One queue alone, by a driver that can. */
+static int
+rx_queue_stop(struct rte_eth_dev *dev, uint16_t index)
+{
+	struct model *model = model_of(dev);
+	struct rx_queue *q = model->rx[index];
+
+	if (!model->row->queue_stop)
+		return -ENOTSUP;
+	engine_lock();
+	q->running = false;
+	check_left(model, &q->busy, "receive");
+	rx_flush(q);
+	engine_unlock();
+	dev->data->rx_queue_state[index] = RTE_ETH_QUEUE_STATE_STOPPED;
+	return 0;
+}
+
+static int
+rx_queue_start(struct rte_eth_dev *dev, uint16_t index)
+{
+	struct rx_queue *q = model_of(dev)->rx[index];
+
+	if (rx_fill(q) < 0)
+		return -ENOMEM;
+	engine_lock();
+	q->running = true;
+	engine_unlock();
+	dev->data->rx_queue_state[index] = RTE_ETH_QUEUE_STATE_STARTED;
 	return 0;
 }
 
@@ -263,6 +308,7 @@ model_close(struct rte_eth_dev *dev)
 		tx_queue_release(dev, i);
 		rx_queue_release(dev, i);
 	}
+	steer_flush(model_of(dev));
 	model_forget(model_of(dev));
 	dev->data->mac_addrs = NULL; /* part of dev_private */
 	return 0;
@@ -311,7 +357,12 @@ const struct eth_dev_ops model_ops = {
 	.promiscuous_disable = promiscuous_set,
 	.rx_queue_setup = rx_queue_setup,
 	.rx_queue_release = rx_queue_release,
+	.rx_queue_start = rx_queue_start,
+	.rx_queue_stop = rx_queue_stop,
 	.tx_queue_setup = tx_queue_setup,
 	.tx_queue_release = tx_queue_release,
 	.tx_done_cleanup = model_tx_cleanup,
+	.flow_ops_get = model_flow_ops,
+	.mac_addr_add = model_mac_add,
+	.mac_addr_remove = model_mac_remove,
 };

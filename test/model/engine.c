@@ -33,14 +33,13 @@ work(struct model *model, uint64_t now)
 		return 0;
 	for (unsigned int i = 0; i < MODEL_QUEUES_MAX; i++) {
 		struct tx_queue *tx = model->tx[i];
-		struct rx_queue *rx = model->rx[i];
 
 		if (tx != NULL && (tx->running || model->traits.keeps_tx) && tx_is_async(tx) &&
 				!model_is(&model->stall_tx))
 			n += tx_work(tx, now);
-		if (rx != NULL && rx->running && !model_is(&model->stall_rx))
-			n += rx_work(rx, now);
 	}
+	for (unsigned int i = 0; i < MODEL_WIRES_MAX && !model_is(&model->stall_rx); i++)
+		n += rx_work(model, &model->wire[i], now);
 	return n;
 }
 

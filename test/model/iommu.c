@@ -66,6 +66,16 @@ iommu_reach(const struct model *model, const struct slot *slot, uint32_t before)
 	return r != NULL ? r->va + (slot->addr - r->iova) : NULL;
 }
 
+bool
+iommu_is_guests(const struct slot *slot)
+{
+	for (unsigned int i = 0; i < nranges; i++)
+		if (range[i].owner == HOST && slot->va >= range[i].va &&
+				slot->va < range[i].va + range[i].len)
+			return false;
+	return true;
+}
+
 static int
 add(enum owner owner, uint64_t iova, uint64_t len, void *va)
 {

@@ -5,6 +5,7 @@
  *   probe.c    devargs, rows, probe and remove
  *   device.c   the driver's half: configure, queues, start, stop, link
  *   tx.c, rx.c the driver's bursts, and what the NIC does with a descriptor
+ *   steer.c    rte_flow and VMDq: to which queue a frame goes
  *   engine.c   the NIC's half: a thread that does the DMA, when it likes to
  *   iommu.c    which memory the NIC may reach, and who takes it away too early
  *   ask.c      telemetry: /model/info,NAME and /model/set,NAME,KEY,VALUE
@@ -15,6 +16,10 @@
  *
  * On its cable hang both a sender and a checker of the frames in test/lib/frame.h. Whatever zcnet
  * must never do is counted as a violation and said on stderr.
+ *
+ * There is a pair of them for each queue; or, with share=N, for each of N guests by their
+ * addresses, and two senders more: to everybody and to a stranger. Which queues those frames go to
+ * is up to rules, and what no rule matches to the NIC. With VMDq each address is a rule.
  *
  * Two threads share a queue. The lcore that polls it posts descriptors and takes what is done; the
  * engine does what is posted. Each side's index is written with release order. Control calls
@@ -35,6 +40,9 @@
 #include "checker.h"
 
 #define MODEL_QUEUES_MAX 4
+#define MODEL_GUESTS_MAX 5
+#define MODEL_MACS_MAX 8
+#define MODEL_WIRES_MAX (MODEL_GUESTS_MAX + 2)
 #define MODEL_MTU_MAX 9000
 #define MODEL_FRAME_MAX (MODEL_MTU_MAX + 18)
 
@@ -50,7 +58,9 @@
 	X(dirty_buffer, "a receive buffer isn't as a driver wants it") \
 	X(altered, "a frame came with wrong bytes") \
 	X(foreign, "a frame came that nobody sent") \
-	X(touched_after_stop, "a burst ran on a queue that doesn't")
+	X(touched_after_stop, "a burst ran on a queue that doesn't") \
+	X(armed_unsteered, "a queue that no rule gives to a guest has a guest's buffer") \
+	X(stray, "a frame that no rule gives to a guest was written to a guest's buffer")
 
 enum violation {
 #define X(name, text) VIOLATION_##name,
@@ -76,6 +86,8 @@ struct traits {
 	bool keeps_tx;     /* stop keeps what is to be sent; the NIC goes on */
 	bool scatter;      /* offers to use several buffers for one frame */
 	bool lsc;          /* tells when the link changes */
+	bool spread;       /* what no rule matches goes to any queue, by its address; else to 0 */
+	uint16_t rules;    /* that it takes */
 	uint16_t batch;    /* descriptors done at once, at most */
 	uint32_t delay_us; /* from posted to done, at most */
 };
@@ -91,17 +103,24 @@ struct slot {
 	struct rte_mbuf *mbuf;
 };
 
-/* The cable at a queue, whatever becomes of the queue. Engine. */
+/* The cable at a queue, or to a guest, whatever becomes of the queue. Engine. */
 struct wire {
 	/* from zcnet */
+	struct frame_plan peer;
 	struct checker checker;
 	uint64_t seen, tx_flushed;
 	uint8_t sent[MODEL_FRAME_MAX];
 	/* to zcnet */
-	uint64_t seq; /* frames made */
+	struct frame_plan plan;
+	uint32_t tag;    /* queue that frames say they are of */
+	uint16_t vlan;   /* they have this tag, 0: none */
+	uint64_t frames; /* to send; /model/set writes */
+	uint64_t seq;    /* frames made */
+	uint64_t due_us;
 	uint64_t rx_flushed, oversize, no_mbuf;
-	uint32_t len; /* of the frame that is next, 0: none made */
-	uint8_t next[MODEL_FRAME_MAX + 8];
+	uint64_t bounced; /* a rule's frames that its queue had no guest's buffer for */
+	uint32_t len;     /* of the frame that is next, 0: none made */
+	uint8_t next[MODEL_FRAME_MAX + 12];
 };
 
 struct model;
@@ -151,7 +170,6 @@ struct rx_queue {
 	uint16_t *pool; /* [size] posted slots to choose from */
 	uint16_t npool;
 	uint64_t rng;
-	uint64_t due_us;
 };
 
 /* dev_private */
@@ -160,16 +178,19 @@ struct model {
 	const struct zc_driver *row;
 	bool known; /* zcnet has the row too */
 	struct traits traits;
-	struct rte_ether_addr mac;
-	uint64_t frames; /* to send, on each queue */
-	uint32_t word;   /* all that these frames say, 0: they are made from their number */
-	struct frame_plan plan, peer;
+	struct rte_ether_addr mac[MODEL_MACS_MAX];
+	bool vmdq;        /* configured for it; control */
+	uint32_t len_max; /* of frames */
+	uint32_t word;    /* all that frames say, 0: they are made from their number */
 	uint64_t seed;
+	uint16_t guests;       /* that share it, 0: frames are by queue */
+	uint64_t starts;       /* control */
+	struct rte_flow *rule; /* the first; control writes, with the engine's lock */
 	/* /model/set writes, engine and owner read */
 	bool stall_tx, stall_rx, refuse, link_down;
 	struct tx_queue *tx[MODEL_QUEUES_MAX];
 	struct rx_queue *rx[MODEL_QUEUES_MAX];
-	struct wire wire[MODEL_QUEUES_MAX];
+	struct wire wire[MODEL_WIRES_MAX];
 	struct model *next;
 };
 
@@ -236,8 +257,37 @@ uint16_t model_rx(void *queue, struct rte_mbuf **pkts, uint16_t n);
 
 /** Fill the ring for the first time. 0 or -ENOMEM. Runs on: control */
 int rx_fill(struct rx_queue *q);
-unsigned int rx_work(struct rx_queue *q, uint64_t now);
+
+/** Receive what comes by one cable. Runs on: the engine. @return frames */
+unsigned int rx_work(struct model *model, struct wire *wire, uint64_t now);
 void rx_flush(struct rx_queue *q);
+
+/** Does the queue have a guest's buffer? Runs on: control, with the engine's lock. */
+bool rx_has_guests(const struct rx_queue *q);
+
+/* ---- steer.c ---- */
+
+/** The driver's calls. */
+int model_flow_ops(struct rte_eth_dev *dev, const struct rte_flow_ops **ops);
+int model_mac_add(struct rte_eth_dev *dev, struct rte_ether_addr *mac, uint32_t index,
+		uint32_t pool);
+void model_mac_remove(struct rte_eth_dev *dev, uint32_t index);
+void steer_flush(struct model *model);
+
+/** The NIC forgot all addresses: ethdev gives them again. Control, with the engine's lock. */
+void steer_restart(struct model *model);
+
+/** Which queues a frame goes to, a bit each. Runs on: the engine. */
+uint32_t steer_frame(const struct model *model, const uint8_t *frame);
+
+/** Of these, the ones where it may lie in a guest's memory. */
+uint32_t steer_ruled(const struct model *model, const uint8_t *frame);
+
+/** Does a rule give this queue to one address? While no rule changes. */
+bool steer_gives(const struct model *model, uint16_t queue);
+
+/** Rules in force. */
+unsigned int steer_rules(const struct model *model);
 
 /* ---- engine.c ---- */
 
@@ -266,5 +316,8 @@ void iommu_release(void);
  * @return NULL: nowhere, or not with all of its bytes
  */
 uint8_t *iommu_reach(const struct model *model, const struct slot *slot, uint32_t before);
+
+/** Is the slot's memory a guest's, not the host's? Likewise. */
+bool iommu_is_guests(const struct slot *slot);
 
 #endif

@@ -37,6 +37,13 @@ def rows():
     return re.findall(r'\.name = "(\w+)"', source('lib', 'zcnet', 'port', 'driver.c'))
 
 
+def steers(row):
+    """How a row of the table can steer."""
+    text = source('lib', 'zcnet', 'port', 'driver.c')
+    entry = text[text.index(f'.name = "{row}"'):]
+    return re.findall(r'ZC_STEER_(\w+)', entry[:entry.index('}')])
+
+
 def violations():
     """Names of what must never be."""
     return VIOLATIONS.findall(source('test', 'model', 'model.h'))

@@ -4,7 +4,8 @@
  *
  *   row=NAME      a row of zcnet's table; the device says that this is its driver
  *   or dma= own-map= queue-stop= done= rs= segs= tx-min= order= grain= before= second= rxdesc=
- *                 a row of its own, which zcnet is given; known=0: zcnet has no row for it
+ *   steer=        a row of its own, which zcnet is given; known=0: zcnet has no row for it
+ *   share=        so many guests; vlan= of the first of them
  *   the rest      what no row says, see struct traits, and the frames
  */
 #include <errno.h>
@@ -73,6 +74,7 @@ model_alias(const struct rte_eth_dev *dev)
 struct args {
 	const char *row, *order, *grain, *refill;
 	uint64_t dma, own_map, queue_stop, done, rs, segs, tx_min, before, second, rxdesc, known;
+	uint64_t steer, share, vlan, rules, spread;
 	uint64_t engine_frees, keeps_rx, keeps_tx, scatter, lsc, batch, delay;
 	uint64_t seed, plan, peer, min, max;
 };
@@ -106,6 +108,11 @@ static const struct {
 	NUMBER("segs", segs),
 	NUMBER("rxdesc", rxdesc),
 	NUMBER("known", known),
+	NUMBER("steer", steer),
+	NUMBER("share", share),
+	NUMBER("vlan", vlan),
+	NUMBER("rules", rules),
+	NUMBER("spread", spread),
 	NUMBER("engine-frees", engine_frees),
 	NUMBER("keeps-rx", keeps_rx),
 	NUMBER("keeps-tx", keeps_tx),
@@ -172,6 +179,8 @@ make_row(const struct args *a, const char *device, uint16_t port_id)
 			.dma = a->dma,
 			.own_map = a->own_map,
 			.queue_stop = a->queue_stop,
+			.steer = a->steer,
+			.vmdq_gap = 1,
 			.tx_done = a->done,
 			.tx_rs_thresh = a->rs,
 			.segs_max = a->segs,
@@ -186,6 +195,7 @@ make_row(const struct args *a, const char *device, uint16_t port_id)
 		snprintf(alias[port_id].name, sizeof(alias[port_id].name), "of_%.32s", device);
 	}
 	row->name = alias[port_id].name;
+	row->proven = true; /* it is being */
 	alias[port_id].known = a->known;
 	return 0;
 }
@@ -203,17 +213,56 @@ make_model(struct model *model, const struct args *a)
 		.keeps_tx = a->keeps_tx,
 		.scatter = a->scatter,
 		.lsc = a->lsc,
+		.spread = a->spread,
+		.rules = a->rules,
 		.batch = RTE_MAX(a->batch, 1),
 		.delay_us = a->delay,
 	};
 	model->seed = a->seed;
-	model->plan = (struct frame_plan){ .seed = a->plan,
+	model->len_max = a->max;
+}
+
+/* A guest is 02:00:00:00:01:N, its frames are of the seeds plus N. */
+static void
+make_guest_wire(struct model *model, const struct args *a, unsigned int i)
+{
+	struct wire *wire = &model->wire[i];
+
+	wire->plan.seed += i;
+	wire->peer.seed += i;
+	wire->plan.dst = (struct frame_mac){ { 2, 0, 0, 0, 1, i } };
+	if (i == model->guests)
+		memset(&wire->plan.dst, 0xff, sizeof(wire->plan.dst));
+	wire->peer.dst = wire->plan.dst;
+	/* So that no guest takes a broadcast for one of its own frames. */
+	wire->tag = i < model->guests ? 0 : MODEL_QUEUES_MAX;
+	wire->vlan = i == 0 ? a->vlan : 0;
+}
+
+static int
+make_wires(struct model *model, const struct args *a)
+{
+	const struct frame_plan plan = { .seed = a->plan,
 		.len_min = a->min,
 		.len_max = a->max,
 		.dst = { { 2, 0, 0, 0, 0, 2 } },
 		.src = { { 2, 0, 0, 0, 0, 1 } } };
-	model->peer = model->plan;
-	model->peer.seed = a->peer;
+	int ret = 0;
+
+	if (a->share > MODEL_GUESTS_MAX)
+		return -EINVAL;
+	model->guests = a->share;
+	for (unsigned int i = 0; i < MODEL_WIRES_MAX && ret == 0; i++) {
+		struct wire *wire = &model->wire[i];
+
+		wire->plan = wire->peer = plan;
+		wire->peer.seed = a->peer;
+		wire->tag = i;
+		if (model->guests > 0)
+			make_guest_wire(model, a, i);
+		ret = checker_init(&wire->checker, &wire->peer, MODEL_QUEUES_MAX, 0);
+	}
+	return ret;
 }
 
 /* ---- probe and remove ---- */
@@ -235,8 +284,7 @@ add(struct rte_eth_dev *dev, const struct args *a)
 	model->row = &alias[port_id].row;
 	model->known = a->known;
 	make_model(model, a);
-	for (unsigned int i = 0; i < MODEL_QUEUES_MAX && ret == 0; i++)
-		ret = checker_init(&model->wire[i].checker, &model->peer, MODEL_QUEUES_MAX, 0);
+	ret = make_wires(model, a);
 	if (ret < 0)
 		return ret;
 	engine_lock();
@@ -257,7 +305,7 @@ model_forget(struct model *model)
 	if (*at != NULL)
 		*at = model->next;
 	engine_unlock();
-	for (unsigned int i = 0; i < MODEL_QUEUES_MAX; i++)
+	for (unsigned int i = 0; i < MODEL_WIRES_MAX; i++)
 		checker_fini(&model->wire[i].checker);
 }
 
@@ -271,8 +319,8 @@ create(struct rte_vdev_device *vdev, const struct args *a)
 	if (dev == NULL)
 		return -ENOMEM;
 	model = model_of(dev);
-	rte_eth_random_addr(model->mac.addr_bytes);
-	dev->data->mac_addrs = &model->mac;
+	rte_eth_random_addr(model->mac[0].addr_bytes);
+	dev->data->mac_addrs = model->mac;
 	dev->data->dev_flags |= a->lsc ? RTE_ETH_DEV_INTR_LSC : 0;
 	dev->dev_ops = &model_ops;
 	dev->rx_pkt_burst = model_rx;
@@ -291,7 +339,7 @@ create(struct rte_vdev_device *vdev, const struct args *a)
 static int
 probe(struct rte_vdev_device *vdev)
 {
-	struct args args = { .known = 1, .scatter = 1, .min = 60, .max = 1514 };
+	struct args args = { .known = 1, .scatter = 1, .min = 60, .max = 1514, .rules = 64 };
 	struct rte_kvargs *kvargs = rte_kvargs_parse(rte_vdev_device_args(vdev), NULL);
 	int ret;
 

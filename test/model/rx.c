@@ -44,7 +44,7 @@ slots_posted(const struct rx_queue *q)
 
 /* Sometimes the rest of the buffer too: that is the NIC's until it says that it is done. */
 static void
-write_slot(struct rx_queue *q, struct slot *slot, const uint8_t *from, uint32_t len)
+write_slot(struct rx_queue *q, struct slot *slot, const uint8_t *from, uint32_t len, bool ruled)
 {
 	uint32_t before = q->model->row->rx_before;
 	uint8_t *to = iommu_reach(q->model, slot, before);
@@ -54,6 +54,8 @@ write_slot(struct rx_queue *q, struct slot *slot, const uint8_t *from, uint32_t 
 				(uintmax_t)slot->addr);
 		return;
 	}
+	if (q->model->guests > 0 && !ruled && iommu_is_guests(slot))
+		violation(q->model, VIOLATION_stray, "queue %u, %u bytes", q->index, len);
 	memset(to - before, SCRIBBLE, before);
 	memcpy(to, from, len);
 	if (rng_range(&q->rng, 1, SCRIBBLE_ONE_IN) == 1)
@@ -61,66 +63,124 @@ write_slot(struct rx_queue *q, struct slot *slot, const uint8_t *from, uint32_t 
 }
 
 static void
-receive_frame(struct rx_queue *q)
+receive_frame(struct rx_queue *q, struct wire *wire, bool ruled)
 {
-	for (uint32_t at = 0; at < q->wire->len;) {
-		uint32_t n = RTE_MIN((uint32_t)q->room, q->wire->len - at);
+	for (uint32_t at = 0; at < wire->len;) {
+		uint32_t n = RTE_MIN((uint32_t)q->room, wire->len - at);
 		uint16_t number;
 		struct slot *slot = next_slot(q, &number);
 
-		write_slot(q, slot, q->wire->next + at, n);
+		wire->bounced += ruled && at == 0 && !iommu_is_guests(slot);
+		write_slot(q, slot, wire->next + at, n, ruled);
 		at += n;
 		slot->got = n;
-		slot->last = at == q->wire->len;
+		slot->last = at == wire->len;
 		__atomic_store_n(&slot->posted, false, __ATOMIC_RELEASE);
 		q->done[q->done_written++ % q->size] = number;
 	}
-	q->wire->len = 0;
+}
+
+static void
+put_tag(struct wire *wire)
+{
+	const uint8_t tag[4] = { 0x81, 0x00, wire->vlan >> 8, (uint8_t)wire->vlan };
+
+	memmove(wire->next + 16, wire->next + 12, wire->len - 12);
+	memcpy(wire->next + 12, tag, sizeof(tag));
+	wire->len += sizeof(tag);
 }
 
 /* The frame that is next to come in. False: there is none. */
 static bool
-make_frame(struct rx_queue *q)
+make_frame(const struct model *model, struct wire *wire)
 {
-	const struct model *model = q->model;
 	uint32_t word = __atomic_load_n(&model->word, __ATOMIC_RELAXED);
-	struct wire *wire = q->wire;
 
 	if (wire->len > 0)
 		return true;
-	if (wire->seq >= __atomic_load_n(&model->frames, __ATOMIC_RELAXED))
+	if (wire->seq >= __atomic_load_n(&wire->frames, __ATOMIC_RELAXED))
 		return false;
 	if (word != 0)
-		wire->len = frame_words(&model->plan, q->index, wire->seq++, &word, wire->next);
+		wire->len = frame_words(&wire->plan, wire->tag, wire->seq++, &word, wire->next);
 	else
-		wire->len = frame_make(&model->plan, q->index, wire->seq++, wire->next);
+		wire->len = frame_make(&wire->plan, wire->tag, wire->seq++, wire->next);
+	if (wire->vlan > 0)
+		put_tag(wire);
 	return true;
 }
 
-unsigned int
-rx_work(struct rx_queue *q, uint64_t now)
+static bool
+is_ready(const struct rx_queue *q, uint32_t len)
 {
+	return q != NULL && q->running && slots_posted(q) >= (len + q->room - 1) / q->room;
+}
+
+static bool
+is_too_long(const struct rx_queue *q, uint32_t len)
+{
+	uint32_t need = (len + q->room - 1) / q->room;
+
+	return need > 1 && (!q->scatter || need > q->size);
+}
+
+/*
+ * Into all of @queues that are ready; a queue that is no guest's, nor the first, may miss it.
+ * False: it stays on the cable.
+ */
+static bool
+receive_by(struct model *model, struct wire *wire, uint32_t queues, uint32_t ruled)
+{
+	for (unsigned int i = 0; i < MODEL_QUEUES_MAX; i++)
+		if ((queues >> i & 1) && !is_ready(model->rx[i], wire->len) &&
+				(i == 0 || (ruled >> i & 1) || queues == 1u << i))
+			return false;
+	for (unsigned int i = 0; i < MODEL_QUEUES_MAX; i++)
+		if ((queues >> i & 1) && is_ready(model->rx[i], wire->len))
+			receive_frame(model->rx[i], wire, ruled >> i & 1);
+	wire->len = 0;
+	return true;
+}
+
+static bool
+receive(struct model *model, struct wire *wire)
+{
+	bool shared = model->guests > 0;
+	uint32_t queues = shared ? steer_frame(model, wire->next) : 1u << (wire - model->wire);
+	const struct rx_queue *q = model->rx[__builtin_ctz(queues)];
+
+	if (q == NULL || !q->running)
+		return false;
+	if (is_too_long(q, wire->len)) {
+		wire->oversize++;
+		wire->len = 0;
+		return true;
+	}
+	return receive_by(model, wire, queues, shared ? steer_ruled(model, wire->next) : 0);
+}
+
+static void
+tell_driver(struct model *model)
+{
+	for (unsigned int i = 0; i < MODEL_QUEUES_MAX; i++)
+		if (model->rx[i] != NULL)
+			__atomic_store_n(&model->rx[i]->done_tail, model->rx[i]->done_written,
+					__ATOMIC_RELEASE);
+}
+
+unsigned int
+rx_work(struct model *model, struct wire *wire, uint64_t now)
+{
+	uint64_t rng = model->seed ^ wire->seq;
 	unsigned int n = 0;
 
-	if (now < q->due_us)
+	if (now < wire->due_us)
 		return 0;
-	while (n < q->model->traits.batch && make_frame(q)) {
-		uint32_t need = (q->wire->len + q->room - 1) / q->room;
-
-		if (need > 1 && (!q->scatter || need > q->size)) {
-			q->wire->oversize++;
-			q->wire->len = 0;
-			continue;
-		}
-		if (slots_posted(q) < need)
-			break;
-		receive_frame(q);
+	while (n < model->traits.batch && make_frame(model, wire) && receive(model, wire))
 		n++;
-	}
 	if (n == 0)
 		return 0;
-	__atomic_store_n(&q->done_tail, q->done_written, __ATOMIC_RELEASE);
-	q->due_us = now + rng_range(&q->rng, 0, q->model->traits.delay_us);
+	tell_driver(model);
+	wire->due_us = now + rng_range(&rng, 0, model->traits.delay_us);
 	return n;
 }
 
@@ -137,6 +197,8 @@ check_buffer(const struct rx_queue *q, const struct rte_mbuf *m, const struct sl
 	if (iommu_reach(q->model, slot, q->model->row->rx_before) == NULL)
 		violation(q->model, VIOLATION_unmapped_rx, "%u bytes at %#jx", slot->len,
 				(uintmax_t)slot->addr);
+	if (q->model->guests > 0 && iommu_is_guests(slot) && !steer_gives(q->model, q->index))
+		violation(q->model, VIOLATION_armed_unsteered, "queue %u", q->index);
 }
 
 static void
@@ -196,7 +258,7 @@ nempty(const struct rx_queue *q)
 static void
 refill_by(struct rx_queue *q, uint16_t n)
 {
-	uint16_t need = (q->model->plan.len_max + q->room - 1) / q->room;
+	uint16_t need = (q->model->len_max + q->room - 1) / q->room;
 
 	n = RTE_MIN(n, q->size > need ? q->size - need + 1 : 1);
 	while (nempty(q) >= n && refill(q, n))
@@ -322,6 +384,16 @@ model_rx(void *queue, struct rte_mbuf **pkts, uint16_t n)
 }
 
 /* ---- the end ---- */
+
+bool
+rx_has_guests(const struct rx_queue *q)
+{
+	for (uint16_t i = 0; i < q->size; i++)
+		if (__atomic_load_n(&q->slot[i].posted, __ATOMIC_ACQUIRE) &&
+				iommu_is_guests(&q->slot[i]))
+			return true;
+	return false;
+}
 
 void
 rx_flush(struct rx_queue *q)

@@ -68,13 +68,26 @@ is_loop(const struct tx_queue *q)
 	return q->model->data->dev_conf.lpbk_mode != 0;
 }
 
+/* Whose checker looks at it: the queue's, or that of the guest with its address. */
+static struct wire *
+receiver(const struct tx_queue *q)
+{
+	struct model *model = q->model;
+
+	for (uint16_t i = 0; i < model->guests; i++)
+		if (memcmp(model->wire[i].peer.dst.byte, q->wire->sent, 6) == 0)
+			return &model->wire[i];
+	return q->wire;
+}
+
 /* The frame that begins at @first, onto the wire. @return its descriptors */
 static uint32_t
 send_frame(struct tx_queue *q, uint32_t first)
 {
-	uint64_t foreign = q->wire->checker.foreign;
 	uint32_t len = 0, n = 0;
+	struct wire *wire;
 	struct slot *slot;
+	uint64_t foreign;
 	int64_t bad;
 
 	do {
@@ -83,18 +96,20 @@ send_frame(struct tx_queue *q, uint32_t first)
 		len += slot->len;
 		__atomic_store_n(&slot->posted, false, __ATOMIC_RELEASE);
 	} while (!slot->last);
-	q->wire->seen++;
+	wire = receiver(q);
+	foreign = wire->checker.foreign;
+	wire->seen++;
 	if (is_loop(q)) {
-		memcpy(q->wire->next, q->wire->sent, len);
-		q->wire->len = len;
+		memcpy(wire->next, q->wire->sent, len);
+		wire->len = len;
 		return n;
 	}
 	len = unpadded(q, len);
-	bad = checker_take(&q->wire->checker, q->wire->sent, len);
+	bad = checker_take(&wire->checker, q->wire->sent, len);
 	if (bad >= 0)
 		violation(q->model, VIOLATION_altered, "sent, %u bytes, byte %jd", len,
 				(intmax_t)bad);
-	if (q->wire->checker.foreign != foreign)
+	if (wire->checker.foreign != foreign)
 		violation(q->model, VIOLATION_foreign, "sent, %u bytes", len);
 	return n;
 }

@@ -3,8 +3,8 @@
  * Switch to guest by copying. Two ways, like take.c: a run of frames that fill one buffer of one
  * descriptor each, and one frame to any chains.
  *
- * memcpy() and not rte_memcpy(): the C library picks its own by the processor it runs on, DPDK's is
- * what -march allowed.
+ * Not rte_memcpy(): the C library picks its copy by the processor it runs on, DPDK's is what -march
+ * allowed. memmove(), because a guest that sends to itself can make both ends overlap.
  */
 #include "rx.h"
 
@@ -46,8 +46,8 @@ zc_rx_copy_run(struct zc_rx *rx, struct rte_mbuf *const *pkts, uint16_t n)
 				    !zc_region_holds(&hot, desc.addr, len)))
 			break;
 		zc_rx_write_header(hot.hva + (desc.addr - hot.gpa), hdr_len);
-		memcpy(hot.hva + (desc.addr - hot.gpa) + hdr_len, rte_pktmbuf_mtod(m, const void *),
-				m->data_len);
+		memmove(hot.hva + (desc.addr - hot.gpa) + hdr_len,
+				rte_pktmbuf_mtod(m, const void *), m->data_len);
 		ring.window[slot] = (struct vring_used_elem){ .id = head, .len = len };
 		hdr[slot] = NULL;
 	}
@@ -79,7 +79,7 @@ copy_into(const struct zc_chain *chain, struct cursor *cur)
 			uint32_t n = RTE_MIN(cur->src->data_len - cur->src_off,
 					chain->seg[i].len - off);
 
-			memcpy(chain->seg[i].hva + off,
+			memmove(chain->seg[i].hva + off,
 					rte_pktmbuf_mtod_offset(cur->src, const uint8_t *,
 							cur->src_off),
 					n);

@@ -341,7 +341,7 @@ mode_frames(struct frontend *fe, const struct options *o)
 
 	if (ret == 0 && t.receives && !o->late)
 		ret = post_buffers(fe, o);
-	if (ret == 0 && !t.sends && !o->late)
+	if (ret == 0 && t.receives && (!t.sends || o->hold) && !o->late)
 		say_ready();
 	while (ret >= 0 && !stopped() && !done(&t))
 		ret = turn(&t);

@@ -26,6 +26,8 @@
 
 #define SECOND_US 1000000ULL
 #define RCVBUF (64 << 20)
+/* What is made up for when the machine was late: more would be a burst that the kernel drops. */
+#define LATE_US 10000
 
 struct wire {
 	const char *interface;
@@ -182,6 +184,12 @@ may_send(const struct wire *w, uint64_t now)
 	return w->expect == 0 || w->window == 0 || w->sent < w->checker.frames + w->window;
 }
 
+static uint64_t
+latest(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* @return 1, 0 when the interface has no room, or a negative errno */
 static int
 send_one(struct wire *w)
@@ -197,7 +205,7 @@ send_one(struct wire *w)
 	}
 	w->sent++;
 	if (w->rate != 0)
-		w->due_us += SECOND_US / w->rate;
+		w->due_us = latest(w->due_us + SECOND_US / w->rate, clock_us() - LATE_US);
 	return 1;
 }
 

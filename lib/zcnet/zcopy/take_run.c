@@ -96,45 +96,38 @@ take_plain(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts
 	return i;
 }
 
-static void
-count_attached(struct zc_take_burst *burst, uint16_t frames, uint32_t bytes_before)
-{
-	burst->zc_frames += frames;
-	burst->zc_bytes += burst->bytes - bytes_before;
-}
-
-static __rte_noinline uint16_t
-take_plain_attached(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts,
-		uint16_t n)
+/* @param header bytes that are copied, 0 with ATTACHED */
+static __rte_always_inline uint16_t
+take_plain_zc(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts, uint16_t n,
+		const enum plain way, uint32_t header)
 {
 	const struct zc_tx_limits *limits = &burst->limits;
 	const uint32_t bytes = burst->bytes;
-	const struct plain_limits mine = {
-		.least = RTE_MAX(limits->frame_min, limits->threshold),
-		.most = RTE_MIN(limits->frame_max, ZC_SEG_BYTES_MAX),
-	};
-
-	n = take_plain(tx, burst, pkts, n, ATTACHED, mine);
-	count_attached(burst, n, bytes);
-	return n;
-}
-
-static __rte_noinline uint16_t
-take_plain_headed(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts, uint16_t n)
-{
-	const struct zc_tx_limits *limits = &burst->limits;
-	const uint32_t bytes = burst->bytes, header = limits->header_bytes;
 	const struct plain_limits mine = {
 		.least = RTE_MAX(RTE_MAX(limits->frame_min, limits->threshold), header + 1),
 		.most = RTE_MIN(limits->frame_max, ZC_SEG_BYTES_MAX),
 		.header = header,
 	};
 
-	if (limits->segs_max < 2)
-		return 0;
-	n = take_plain(tx, burst, pkts, n, HEADED, mine);
-	count_attached(burst, n, bytes);
+	n = take_plain(tx, burst, pkts, n, way, mine);
+	burst->zc_frames += n;
+	burst->zc_bytes += burst->bytes - bytes;
 	return n;
+}
+
+static __rte_noinline uint16_t
+take_plain_attached(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts,
+		uint16_t n)
+{
+	return take_plain_zc(tx, burst, pkts, n, ATTACHED, 0);
+}
+
+static __rte_noinline uint16_t
+take_plain_headed(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts, uint16_t n)
+{
+	if (burst->limits.segs_max < 2)
+		return 0;
+	return take_plain_zc(tx, burst, pkts, n, HEADED, burst->limits.header_bytes);
 }
 
 static __rte_noinline uint16_t

@@ -96,8 +96,8 @@ void zc_ethdev_collect(struct ethdev_port *ep);
 /** Configure the device as its port says. It is stopped; its queues are to be set up then. */
 int zc_ethdev_configure(struct ethdev_port *ep);
 
-/** Set up all queues of one direction again. The device is stopped. */
+/** Set up all queues, or those that receive alone. The device is stopped. */
+int zc_ethdev_setup_queues(struct ethdev_port *ep);
 int zc_ethdev_setup_rx(struct ethdev_port *ep);
-int zc_ethdev_setup_tx(struct ethdev_port *ep);
 
 #endif

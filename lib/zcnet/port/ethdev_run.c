@@ -169,11 +169,7 @@ configure_as(struct ethdev_port *ep, bool vmdq)
 
 	ep->vmdq = vmdq;
 	ret = zc_ethdev_configure(ep);
-	if (ret == 0)
-		ret = zc_ethdev_setup_rx(ep);
-	if (ret == 0)
-		ret = zc_ethdev_setup_tx(ep);
-	return ret;
+	return ret == 0 ? zc_ethdev_setup_queues(ep) : ret;
 }
 
 int
@@ -200,8 +196,8 @@ void
 zc_ethdev_reset(struct ethdev_port *ep)
 {
 	ZC_LOG(WARNING, "port %s: the NIC asks for a reset", ep->port.name);
-	if (stop(ep) < 0 || rte_eth_dev_reset(ep->port_id) < 0 || zc_ethdev_setup_rx(ep) < 0 ||
-			zc_ethdev_setup_tx(ep) < 0 || zc_ethdev_start(&ep->port) < 0) {
+	if (stop(ep) < 0 || rte_eth_dev_reset(ep->port_id) < 0 || zc_ethdev_setup_queues(ep) < 0 ||
+			zc_ethdev_start(&ep->port) < 0) {
 		ep->port.started = false;
 		ZC_LOG(ERR, "port %s: reset failed; stop and start the port", ep->port.name);
 	}

@@ -93,8 +93,8 @@ zc_ethdev_setup_rx(struct ethdev_port *ep)
 	return 0;
 }
 
-int
-zc_ethdev_setup_tx(struct ethdev_port *ep)
+static int
+setup_tx(struct ethdev_port *ep)
 {
 	int socket = rte_eth_dev_socket_id(ep->port_id);
 
@@ -106,6 +106,14 @@ zc_ethdev_setup_tx(struct ethdev_port *ep)
 					ep->port.name, i, ep->tx_desc, rte_strerror(-ret));
 	}
 	return 0;
+}
+
+int
+zc_ethdev_setup_queues(struct ethdev_port *ep)
+{
+	int ret = zc_ethdev_setup_rx(ep);
+
+	return ret == 0 ? setup_tx(ep) : ret;
 }
 
 /* A driver without the call takes what it is given (net_ring). */
@@ -328,9 +336,5 @@ zc_ethdev_set_up(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 	for (uint16_t i = 0; i < conf->queues; i++)
 		ep->queue[i].port_id = ep->port_id;
 	ret = make_pools(ep);
-	if (ret == 0)
-		ret = zc_ethdev_setup_rx(ep);
-	if (ret == 0)
-		ret = zc_ethdev_setup_tx(ep);
-	return ret;
+	return ret == 0 ? zc_ethdev_setup_queues(ep) : ret;
 }

@@ -46,8 +46,10 @@ def steered(machine, *guests):
     for i in guests:
         wait_for(f"a queue for guest{i}",
                  lambda i=i: machine.ask(f"/zcnet/conn/info,c{i}")["own_queue"] == i + 1, 20)
-    # The NIC was restarted for them.
+    # The NIC was restarted for them, and their memory is mapped for DMA in its own time.
     wait_for("link of the NIC", lambda: machine.info("nic0")["link_up"], 20)
+    for i in guests:
+        wait_for(f"buffers of guest{i}", lambda i=i: machine.info(f"guest{i}")["zerocopy_rx"], 40)
 
 
 def gone(machine, i):

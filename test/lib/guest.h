@@ -61,7 +61,7 @@ int mode_duplex(struct frontend *fe, const struct options *o);
 /** words. */
 int mode_words(struct frontend *fe, const struct options *o);
 
-/** kick, reset, reconnect and toggle; malformed. */
+/** kick, reset, break, reconnect and toggle; malformed. */
 int mode_attack(struct frontend *fe, const struct options *o);
 int mode_malformed(struct frontend *fe, const struct options *o);
 

@@ -22,6 +22,19 @@ reset(struct frontend *fe)
 	return frontend_start(fe);
 }
 
+/* More chains than the ring has stop it for good. */
+static int
+break_and_reset(struct frontend *fe)
+{
+	for (unsigned int i = 0; i < fe->conf.pairs; i++) {
+		struct drv_ring *ring = &frontend_tx(fe, i)->ring;
+
+		__atomic_store_n(&ring->split.avail->idx, ring->size + 1, __ATOMIC_RELEASE);
+		frontend_kick(fe, frontend_txq(i));
+	}
+	return reset(fe);
+}
+
 static int
 reconnect(struct frontend *fe)
 {
@@ -60,6 +73,7 @@ static const struct {
 } attacks[] = {
 	{ "kick", kick },
 	{ "reset", reset },
+	{ "break", break_and_reset },
 	{ "reconnect", reconnect },
 	{ "toggle", toggle },
 };

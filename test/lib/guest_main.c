@@ -390,6 +390,7 @@ const struct mode modes[] = {
 	{ "words", mode_words, "as stdin says: send frames of one word, note those received" },
 	{ "kick", mode_attack, "kick every ring, until SIGTERM" },
 	{ "reset", mode_attack, "reset the device, until SIGTERM" },
+	{ "break", mode_attack, "break every ring and reset the device, until SIGTERM" },
 	{ "reconnect", mode_attack, "connect and start the device, until SIGTERM" },
 	{ "toggle", mode_attack, "disable and enable every ring, until SIGTERM" },
 	{ "malformed", mode_malformed, "send chains that break the rules, until SIGTERM" },

@@ -138,17 +138,19 @@ def learned(target):
 
 
 def keep(target):
-    """The fewest inputs that reach all the code reached so far."""
+    """The fewest inputs that reach all the code reached so far, beside those that have a name."""
     few = os.path.join(BUILD, 'few', target)
     shutil.rmtree(few, ignore_errors=True)
     os.makedirs(few)
     log = os.path.join(BUILD, 'few', target + '.log')
+    os.makedirs(learned(target), exist_ok=True)
     status = run(target, ['-merge=1', '-use_counters=0', few, os.path.join(CORPUS, target),
                           learned(target)], log)
     if status != 0 or not os.listdir(few):
         sys.exit(f'fuzz: {target}: merging failed, see {log}')
-    shutil.rmtree(os.path.join(CORPUS, target))
-    os.makedirs(os.path.join(CORPUS, target))
+    for name in os.listdir(os.path.join(CORPUS, target)):
+        if re.fullmatch('[0-9a-f]{12}', name):
+            os.remove(os.path.join(CORPUS, target, name))
     for name in os.listdir(few):
         shutil.copy(os.path.join(few, name), os.path.join(CORPUS, target, name[:12]))
     print(f'{target}: {len(os.listdir(few))} inputs')

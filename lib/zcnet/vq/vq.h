@@ -153,6 +153,18 @@ zc_vq_view(const struct zc_vq *vq)
 	return (struct zc_vq_view){ vq->desc, vq->avail->ring, vq->window, vq->size, vq->mask };
 }
 
+/** A used element, made so that one store writes it. */
+static inline struct vring_used_elem
+zc_vq_used(uint32_t id, uint32_t len)
+{
+	const union {
+		uint64_t word;
+		struct vring_used_elem used;
+	} u = { .word = (uint64_t)len << 32 | id };
+
+	return u.used;
+}
+
 /** A descriptor anywhere in guest memory, read once. An indirect table has no alignment. */
 static inline struct vring_desc
 zc_desc_read(const void *hva)

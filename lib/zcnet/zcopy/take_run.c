@@ -8,149 +8,217 @@
 
 /* ---- chains of one descriptor ---- */
 
-enum plain {
-	ATTACHED,
-	HEADED, /* the first bytes in a segment of their own, copied; the rest attached */
-	COPIED,
+/* Chains of a run. */
+#define PLAIN_MOST ZC_TX_SPARE
+
+/* Frames in one descriptor each, without their virtio-net headers. */
+struct plain_run {
+	uint64_t off[PLAIN_MOST]; /* in the hot region */
+	uint32_t len[PLAIN_MOST];
+	uint32_t n;
+	uint32_t bytes;
 };
 
-/* Frames of one way: from least to most bytes. */
+/* Frames of one way. */
 struct plain_limits {
-	uint32_t least;
+	uint32_t least; /* bytes */
 	uint32_t most;
-	uint32_t header; /* HEADED: bytes that are copied, fewer than least */
+	uint32_t reads; /* bytes that are read from where a frame begins, however short it is */
 };
 
-/* The frame at @hva. @seg is the segment to attach, if one is. NULL: out of host mbufs */
-static __rte_always_inline struct rte_mbuf *
-plain_frame(struct zc_tx *tx, const enum plain way, uint32_t seg, uint8_t *hva, uint64_t iova,
-		uint32_t len, uint32_t header)
+/* Chains from the next one on that lie in the ring without a wrap. */
+static inline uint32_t
+plain_chains(const struct zc_tx *tx, uint32_t n)
 {
-	struct rte_mbuf *m;
+	const struct zc_vq *vq = &tx->vq;
 
-	if (way == ATTACHED)
-		return zc_take_attach(tx, seg, hva, iova, len);
-	m = zc_take_copied(tx, hva, way == COPIED ? len : header);
-	if (way == HEADED && likely(m != NULL)) {
-		m->next = zc_take_attach(tx, seg, hva + header, iova + header, len - header);
-		m->nb_segs = 2;
-		m->pkt_len = len;
-	}
-	return m;
+	return RTE_MIN(RTE_MIN(n, (uint32_t)PLAIN_MOST), vq->size - (vq->next_avail & vq->mask));
+}
+
+/* Segments from the next one on that may be attached, and whose slots lie without a wrap. */
+static inline uint32_t
+plain_segs(const struct zc_tx *tx, const struct zc_take_burst *burst)
+{
+	return RTE_MIN(burst->room, ZC_TX_SLOTS - (tx->seg_head & ZC_TX_SLOT_MASK));
 }
 
 /*
- * Header and frame in one descriptor, in the region of the last one and not at its end: nearly all
- * there is. State is in locals, since stores to mbufs may alias it. A frame that is none of this
- * way ends the run.
- *
- * @return chains taken; the one after them is something else, or nothing
+ * Read and check chains: header and frame in one descriptor, in the region of the last one and not
+ * at its end. That is nearly all there is; what is something else ends the run.
  */
-static __rte_always_inline uint16_t
-take_plain(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts, uint16_t n,
-		const enum plain way, const struct plain_limits limits)
+static __rte_noinline void
+plain_read(struct zc_tx *tx, const struct zc_take_burst *burst, const struct plain_limits *limits,
+		uint32_t n, struct plain_run *run)
 {
-	const struct zc_vq_view ring = zc_vq_view(&tx->vq);
-	const struct zc_region hot = tx->vq.hot;
-	const uint32_t hdr_len = tx->vq.hdr_len;
-	const uint32_t last_seg = tx->seg_head + burst->room;
-	uint32_t *seg_end = tx->seg_end;
-	uint32_t seg = tx->seg_head, bytes = burst->bytes;
-	uint16_t pos = tx->vq.next_avail, i;
+	const struct zc_vq *vq = &tx->vq;
+	const uint32_t first = vq->next_avail & vq->mask, size = vq->size, hdr_len = vq->hdr_len;
+	const uint32_t least = limits->least, spread = limits->most - limits->least;
+	const uint16_t *heads = &vq->avail->ring[first];
+	struct vring_used_elem *used = &vq->window[first];
+	const struct vring_desc *desc = vq->desc;
+	const uint64_t gpa = vq->hot.gpa;
+	uint32_t left = ZC_TX_BURST_BYTES - burst->bytes, bytes = 0;
 	uint64_t last;
+	size_t i = 0;
 
-	if (limits.least > limits.most || !zc_region_last(&hot, hdr_len + limits.most, &last))
-		return 0;
-	for (i = 0; i < n && bytes < ZC_TX_BURST_BYTES; i++, pos++) {
-		uint32_t slot = pos & ring.mask, len;
-		uint16_t head = __atomic_load_n(&ring.head[slot], __ATOMIC_RELAXED);
-		struct vring_desc desc;
+	if (!zc_region_last(&vq->hot, hdr_len + RTE_MAX(limits->most, limits->reads), &last))
+		n = 0;
+	for (; i < n && bytes < left; i++) {
+		size_t head = __atomic_load_n(&heads[i], __ATOMIC_RELAXED);
+		const struct vring_desc *at = &desc[head];
 		uint64_t off;
+		uint32_t len;
 
-		if (unlikely(head >= ring.size))
+		if (unlikely(head >= size || __atomic_load_n(&at->flags, __ATOMIC_RELAXED) != 0))
 			break;
-		desc = zc_desc_read(&ring.desc[head]);
-		len = desc.len - hdr_len;
-		off = desc.addr - hot.gpa;
+		off = __atomic_load_n(&at->addr, __ATOMIC_RELAXED) - gpa;
+		len = __atomic_load_n(&at->len, __ATOMIC_RELAXED) - hdr_len;
 		/* A length below the least has wrapped, and is above the most. */
-		if (unlikely(desc.flags != 0 || off > last ||
-				    len - limits.least > limits.most - limits.least))
+		if (unlikely(off > last || len - least > spread))
 			break;
-		if (way != COPIED && unlikely(seg == last_seg))
-			break;
-		off += hdr_len;
-		pkts[i] = plain_frame(tx, way, seg, hot.hva + off, hot.iova + off, len,
-				limits.header);
-		if (way != ATTACHED && unlikely(pkts[i] == NULL))
-			break;
-		seg += way != COPIED;
+		run->off[i] = off + hdr_len;
+		run->len[i] = len;
+		used[i] = zc_vq_used(head, 0);
 		bytes += len;
-		ring.window[slot] = (struct vring_used_elem){ .id = head, .len = 0 };
-		seg_end[slot] = seg;
 	}
-	burst->room -= seg - tx->seg_head;
-	burst->frames += i;
-	burst->bytes = bytes;
-	tx->seg_head = seg;
-	tx->vq.next_avail = pos;
-	return i;
+	run->n = i;
+	run->bytes = bytes;
 }
 
-/* @param header bytes that are copied, 0 with ATTACHED */
-static __rte_always_inline uint16_t
-take_plain_zc(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts, uint16_t n,
-		const enum plain way, uint32_t header)
+/* The host mbufs that the run takes. */
+static inline struct rte_mbuf **
+plain_hosts(struct zc_tx *tx, const struct plain_run *run)
 {
-	const struct zc_tx_limits *limits = &burst->limits;
-	const uint32_t bytes = burst->bytes;
-	const struct plain_limits mine = {
+	tx->nspare -= run->n;
+	return &tx->spare[tx->nspare];
+}
+
+/* The run was taken, and each of its chains has @segs segments attached. */
+static inline uint16_t
+plain_taken(struct zc_tx *tx, struct zc_take_burst *burst, const struct plain_run *run,
+		uint32_t segs)
+{
+	uint32_t *seg_end = &tx->seg_end[tx->vq.next_avail & tx->vq.mask];
+
+	memset(&tx->back[tx->seg_head & ZC_TX_SLOT_MASK], 0, run->n * segs);
+	for (uint32_t i = 0; i < run->n; i++)
+		seg_end[i] = tx->seg_head + (i + 1) * segs;
+	tx->seg_head += run->n * segs;
+	burst->room -= run->n * segs;
+	tx->vq.next_avail += run->n;
+	burst->frames += run->n;
+	burst->bytes += run->bytes;
+	return run->n;
+}
+
+static inline void
+plain_count_zc(struct zc_take_burst *burst, const struct plain_run *run)
+{
+	burst->zc_frames += run->n;
+	burst->zc_bytes += run->bytes;
+}
+
+/* Frames that are attached, all but the first @header bytes. */
+static inline struct plain_limits
+plain_limits_zc(const struct zc_tx_limits *limits, uint32_t header)
+{
+	return (struct plain_limits){
 		.least = RTE_MAX(RTE_MAX(limits->frame_min, limits->threshold), header + 1),
 		.most = RTE_MIN(limits->frame_max, ZC_SEG_BYTES_MAX),
-		.header = header,
+		.reads = ZC_COPY_READS(header),
 	};
-
-	n = take_plain(tx, burst, pkts, n, way, mine);
-	burst->zc_frames += n;
-	burst->zc_bytes += burst->bytes - bytes;
-	return n;
 }
 
 static __rte_noinline uint16_t
 take_plain_attached(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts,
 		uint16_t n)
 {
-	return take_plain_zc(tx, burst, pkts, n, ATTACHED, 0);
+	const struct plain_limits limits = plain_limits_zc(&burst->limits, 0);
+	struct rte_mbuf **slot = &tx->slot[tx->seg_head & ZC_TX_SLOT_MASK];
+	const struct zc_region hot = tx->vq.hot;
+	struct plain_run run;
+
+	if (limits.least > limits.most)
+		return 0;
+	plain_read(tx, burst, &limits, RTE_MIN(plain_chains(tx, n), plain_segs(tx, burst)), &run);
+	for (size_t i = 0; i < run.n; i++) {
+		pkts[i] = slot[i];
+		zc_mbuf_attach(pkts[i], hot.hva + run.off[i], hot.iova + run.off[i], run.len[i]);
+	}
+	plain_count_zc(burst, &run);
+	return plain_taken(tx, burst, &run, 1);
 }
 
+/* The first bytes in a segment of their own, copied; the rest attached. */
 static __rte_noinline uint16_t
 take_plain_headed(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts, uint16_t n)
 {
-	if (burst->limits.segs_max < 2)
+	const uint32_t header = burst->limits.header_bytes;
+	const struct plain_limits limits = plain_limits_zc(&burst->limits, header);
+	struct rte_mbuf **slot = &tx->slot[tx->seg_head & ZC_TX_SLOT_MASK];
+	const struct zc_region hot = tx->vq.hot;
+	struct rte_mbuf **host;
+	struct plain_run run;
+
+	if (burst->limits.segs_max < 2 || limits.least > limits.most)
 		return 0;
-	return take_plain_zc(tx, burst, pkts, n, HEADED, burst->limits.header_bytes);
+	n = RTE_MIN(plain_chains(tx, n), plain_segs(tx, burst));
+	plain_read(tx, burst, &limits, zc_take_spare(tx, n), &run);
+	host = plain_hosts(tx, &run);
+	for (size_t i = 0; i < run.n; i++) {
+		uint64_t rest = run.off[i] + header;
+		struct rte_mbuf *m = host[i];
+
+		zc_mbuf_copy(m, hot.hva + run.off[i], header);
+		m->next = slot[i];
+		m->nb_segs = 2;
+		m->pkt_len = run.len[i];
+		zc_mbuf_attach(slot[i], hot.hva + rest, hot.iova + rest, run.len[i] - header);
+		pkts[i] = m;
+	}
+	plain_count_zc(burst, &run);
+	return plain_taken(tx, burst, &run, 1);
+}
+
+/* By the reason for which they are copied. */
+static inline void
+plain_count_copied(struct zc_take_burst *burst, const struct plain_run *run)
+{
+	uint32_t small = 0;
+
+	for (uint32_t i = 0; i < run->n; i++)
+		small += run->len[i] < burst->limits.threshold;
+	burst->small += small;
+	burst->forced += run->n - small;
 }
 
 static __rte_noinline uint16_t
 take_plain_copied(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkts, uint16_t n)
 {
-	const struct zc_tx_limits *limits = &burst->limits;
-	const bool forced = limits->copy != ZC_TX_ATTACH;
-	struct plain_limits mine = {
-		.least = limits->frame_min,
-		.most = RTE_MIN(limits->frame_max, tx->copy_room),
+	const bool forced = burst->limits.copy != ZC_TX_ATTACH;
+	struct plain_limits limits = {
+		.least = burst->limits.frame_min,
+		.most = RTE_MIN(burst->limits.frame_max, tx->copy_room),
 	};
-	uint32_t small = 0;
+	const uint8_t *hot = tx->vq.hot.hva;
+	struct rte_mbuf **host;
+	struct plain_run run;
 
-	if (!forced && limits->threshold == 0)
+	if (!forced && burst->limits.threshold == 0)
 		return 0;
 	if (!forced)
-		mine.most = RTE_MIN(mine.most, limits->threshold - 1);
-	n = take_plain(tx, burst, pkts, n, COPIED, mine);
-	for (uint16_t i = 0; i < n; i++)
-		small += pkts[i]->data_len < limits->threshold;
-	burst->small += small;
-	burst->forced += n - small;
-	return n;
+		limits.most = RTE_MIN(limits.most, burst->limits.threshold - 1);
+	if (limits.least > limits.most)
+		return 0;
+	limits.reads = ZC_COPY_READS(limits.most);
+	plain_read(tx, burst, &limits, zc_take_spare(tx, plain_chains(tx, n)), &run);
+	host = plain_hosts(tx, &run);
+	for (size_t i = 0; i < run.n; i++) {
+		pkts[i] = host[i];
+		zc_mbuf_copy(host[i], hot + run.off[i], run.len[i]);
+	}
+	plain_count_copied(burst, &run);
+	return plain_taken(tx, burst, &run, 0);
 }
 
 /* ---- chains of several descriptors ---- */
@@ -253,13 +321,17 @@ walk_hva(const struct walk *w, const struct vring_desc *piece)
 	return w->hot.hva + (piece->addr - w->hot.gpa);
 }
 
-/* A copy of the first bytes of @piece, which keeps the rest. NULL: they are all there is of it */
+/*
+ * A copy of the first bytes of @piece, which keeps the rest. NULL: they are all there is of it, or
+ * it is at the end of its region.
+ */
 static inline struct rte_mbuf *
 walk_header(struct zc_tx *tx, struct walk *w, struct vring_desc *piece)
 {
 	struct rte_mbuf *m;
 
-	if (!walk_holds(&tx->vq, w, piece) || piece->len <= w->header)
+	if (!walk_holds(&tx->vq, w, piece) || piece->len <= w->header ||
+			piece->addr - w->hot.gpa >= w->fits)
 		return NULL;
 	m = zc_take_copied(tx, walk_hva(w, piece), w->header);
 	piece->addr += w->header;
@@ -344,7 +416,7 @@ take_pieces(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkt
 		if (unlikely(pkts[i] == NULL))
 			break;
 		bytes += pkts[i]->pkt_len;
-		ring.window[slot] = (struct vring_used_elem){ .id = head, .len = 0 };
+		ring.window[slot] = zc_vq_used(head, 0);
 		tx->seg_end[slot] = w.seg;
 	}
 	burst->room -= w.seg - tx->seg_head;

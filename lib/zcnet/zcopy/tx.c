@@ -166,6 +166,8 @@ done_end(const struct zc_tx *tx)
 	const struct zc_vq *vq = &tx->vq;
 	uint16_t pos = vq->next_used;
 
+	if (tx->seg_done == tx->seg_head)
+		return vq->next_avail;
 	while (pos != vq->next_avail && (int32_t)(tx->seg_end[pos & vq->mask] - tx->seg_done) <= 0)
 		pos++;
 	return pos;

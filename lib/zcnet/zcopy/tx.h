@@ -80,7 +80,7 @@ struct zc_tx {
 	bool fault_counted;
 	bool idle; /* nothing was taken the last time */
 	uint16_t nspare;
-	struct rte_mbuf *spare[ZC_TX_SPARE];
+	struct rte_mbuf *spare[2 * ZC_TX_SPARE];
 	struct zc_counters counters;
 	/* control, constant while the queue is live */
 	struct rte_mempool *copy_mp;
@@ -97,7 +97,7 @@ struct zc_tx {
 /**
  * Create the slots of a queue, for the lifetime of the port. Runs on: control threads.
  *
- * @param copy_mp host mbufs for copies; outlives the queue
+ * @param copy_mp host mbufs for copies, each with room for 256 bytes at least; outlives the queue
  */
 int zc_tx_init(struct zc_tx *tx, const char *name, struct rte_mempool *copy_mp, int socket);
 

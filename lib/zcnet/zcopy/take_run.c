@@ -295,6 +295,13 @@ walk_next(const struct table *table, struct vring_desc *piece)
 	return true;
 }
 
+/* The next descriptor, which can be attached. */
+static inline bool
+walk_on(struct zc_vq *vq, struct walk *w, const struct table *table, struct vring_desc *piece)
+{
+	return walk_next(table, piece) && walk_holds(vq, w, piece);
+}
+
 /* The first descriptor without its virtio-net header, or the one after it if that is all of it. */
 static inline bool
 walk_begin(struct zc_vq *vq, struct walk *w, struct table *table, uint16_t head,
@@ -312,7 +319,8 @@ walk_begin(struct zc_vq *vq, struct walk *w, struct table *table, uint16_t head,
 		return false;
 	piece->addr += w->hdr_len;
 	piece->len -= w->hdr_len;
-	return piece->len > 0 || ((piece->flags & VRING_DESC_F_NEXT) && walk_next(table, piece));
+	return piece->len > 0 ||
+			((piece->flags & VRING_DESC_F_NEXT) && walk_on(vq, w, table, piece));
 }
 
 static inline uint8_t *
@@ -330,8 +338,7 @@ walk_header(struct zc_tx *tx, struct walk *w, struct vring_desc *piece)
 {
 	struct rte_mbuf *m;
 
-	if (!walk_holds(&tx->vq, w, piece) || piece->len <= w->header ||
-			piece->addr - w->hot.gpa >= w->fits)
+	if (piece->len <= w->header || piece->addr - w->hot.gpa >= w->fits)
 		return NULL;
 	m = zc_take_copied(tx, walk_hva(w, piece), w->header);
 	piece->addr += w->header;
@@ -355,7 +362,7 @@ walk(struct zc_tx *tx, struct walk *w, uint16_t head, const struct zc_tx_limits 
 	struct vring_desc piece;
 	struct table table;
 
-	if (unlikely(!walk_begin(&tx->vq, w, &table, head, &piece)))
+	if (unlikely(seg == last_seg || !walk_begin(&tx->vq, w, &table, head, &piece)))
 		return NULL;
 	if (w->header > 0) {
 		first = walk_header(tx, w, &piece);
@@ -365,17 +372,14 @@ walk(struct zc_tx *tx, struct walk *w, uint16_t head, const struct zc_tx_limits 
 		bytes = w->header;
 	}
 	for (;;) {
-		uint64_t off;
+		uint64_t off = piece.addr - w->hot.gpa;
 
-		if (unlikely(seg == last_seg || !walk_holds(&tx->vq, w, &piece)))
-			goto undo;
-		off = piece.addr - w->hot.gpa;
 		*link = zc_take_attach(tx, seg++, w->hot.hva + off, w->hot.iova + off, piece.len);
 		link = &(*link)->next;
 		bytes += piece.len;
 		if (!(piece.flags & VRING_DESC_F_NEXT))
 			break;
-		if (unlikely(!walk_next(&table, &piece)))
+		if (unlikely(seg == last_seg || !walk_on(&tx->vq, w, &table, &piece)))
 			goto undo;
 	}
 	if (unlikely(!is_attachable(limits, bytes)))

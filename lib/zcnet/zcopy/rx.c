@@ -132,39 +132,44 @@ take_armed_chain(struct zc_rx *rx, uint16_t head, uint32_t capacity, struct zc_s
 uint16_t
 zc_rx_arm_run(struct zc_rx *rx, const struct zc_ctor *ctor, struct rte_mbuf *const *m, uint16_t n)
 {
-	const struct zc_vq_view ring = zc_vq_view(&rx->vq);
-	const struct zc_region hot = rx->vq.hot;
-	const uint32_t hdr_len = rx->vq.hdr_len, least = hdr_len + ctor->capacity;
-	const uint32_t armed = zc_armed(ctor->gen, 0);
+	const struct zc_vq *vq = &rx->vq;
+	const uint32_t first = vq->next_avail & vq->mask, size = vq->size;
+	const uint16_t *heads = &vq->avail->ring[first];
+	struct vring_used_elem *used = &vq->window[first];
+	const struct vring_desc *desc = vq->desc;
+	uint8_t **hdr = &rx->hdr[first];
+	const struct zc_region hot = vq->hot;
+	const uint32_t hdr_len = vq->hdr_len, least = hdr_len + ctor->capacity;
+	const uint32_t armed = zc_armed(ctor->gen, vq->next_avail);
 	/* Offsets from which the NIC would write over a part of the ring, or nearly. */
-	const struct zc_span span = zc_vq_ring_span(&rx->vq);
+	const struct zc_span span = zc_vq_ring_span(vq);
 	const uint64_t over = span.begin - (uintptr_t)hot.hva - (least - 1);
 	const uint64_t over_len = span.end - span.begin + least - 1;
-	uint16_t avail = zc_vq_avail(&rx->vq), pos = rx->vq.next_avail, i;
-	uint8_t **hdr = rx->hdr;
+	/* Without a wrap: one index does for all, and the position is the first one's plus that. */
+	const size_t most = RTE_MIN(RTE_MIN(n, zc_vq_avail(&rx->vq)), size - first);
 	uint64_t last;
+	size_t i;
 
 	if (unlikely(!zc_region_last(&hot, least, &last)))
 		return 0;
-	n = RTE_MIN(n, avail);
-	for (i = 0; i < n; i++, pos++) {
-		uint32_t slot = pos & ring.mask;
-		uint16_t head = __atomic_load_n(&ring.head[slot], __ATOMIC_RELAXED);
-		struct vring_desc desc;
+	for (i = 0; i < most; i++) {
+		size_t head = __atomic_load_n(&heads[i], __ATOMIC_RELAXED);
+		const struct vring_desc *at = &desc[head];
 		uint64_t off;
 
-		if (unlikely(head >= ring.size))
+		if (unlikely(head >= size ||
+				    __atomic_load_n(&at->flags, __ATOMIC_RELAXED) !=
+						    VRING_DESC_F_WRITE ||
+				    __atomic_load_n(&at->len, __ATOMIC_RELAXED) < least))
 			break;
-		desc = zc_desc_read(&ring.desc[head]);
-		off = desc.addr - hot.gpa;
-		if (unlikely(desc.flags != VRING_DESC_F_WRITE || desc.len < least || off > last ||
-				    off - over < over_len))
+		off = __atomic_load_n(&at->addr, __ATOMIC_RELAXED) - hot.gpa;
+		if (unlikely(off > last || off - over < over_len))
 			break;
-		zc_arm(m[i], hot.hva + off + hdr_len, hot.iova + off + hdr_len, armed | pos);
-		ring.window[slot].id = head;
-		hdr[slot] = hot.hva + off;
+		zc_arm(m[i], hot.hva + off + hdr_len, hot.iova + off + hdr_len, armed + i);
+		used[i].id = head;
+		hdr[i] = hot.hva + off;
 	}
-	rx->vq.next_avail = pos;
+	rx->vq.next_avail += i;
 	return i;
 }
 
@@ -198,28 +203,31 @@ is_in_place(const struct zc_ctor *ctor, struct rte_mbuf *m, uint16_t pos)
 static uint16_t
 deliver_in_place(struct zc_rx *rx, struct zc_ctor *ctor, struct rte_mbuf **pkts, uint16_t n)
 {
-	const uint32_t hdr_len = rx->vq.hdr_len, mask = rx->vq.mask;
-	struct vring_used_elem *window = rx->vq.window;
+	const uint32_t hdr_len = rx->vq.hdr_len, first = rx->fill & rx->vq.mask;
+	struct vring_used_elem *used = &rx->vq.window[first];
 	struct rte_mbuf **free = ctor->free + ctor->nfree;
-	uint8_t *const *hdr = rx->hdr;
+	uint8_t *const *hdr = &rx->hdr[first];
+	/* Without a wrap: one index does for all. */
+	const size_t most = RTE_MIN(n, rx->vq.size - first);
+	const uint16_t fill = rx->fill;
 	const uint8_t gen = ctor->gen;
-	uint16_t fill = rx->fill, i;
 	uint32_t bytes = 0, old = 0;
+	size_t i;
 
-	for (i = 0; i < n; i++, fill++) {
+	for (i = 0; i < most; i++) {
 		struct rte_mbuf *m = pkts[i];
-		uint32_t len = m->pkt_len, slot = fill & mask;
+		uint32_t len = m->pkt_len;
 
-		if (unlikely(!is_in_place(ctor, m, fill)))
+		if (unlikely(!is_in_place(ctor, m, fill + i)))
 			break;
 		old += zc_armed_gen(zc_priv(m)->armed) != gen;
 		zc_priv(m)->armed = 0;
-		zc_rx_write_header(hdr[slot], hdr_len);
-		window[slot].len = len + hdr_len;
+		zc_rx_write_header(hdr[i], hdr_len);
+		used[i].len = len + hdr_len;
 		free[i] = m;
 		bytes += len;
 	}
-	rx->fill = fill;
+	rx->fill += i;
 	ctor->nfree += i;
 	ctor->armed -= i;
 	ctor->armed_old -= old;

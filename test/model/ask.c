@@ -3,9 +3,9 @@
  * Telemetry, for the test:
  *
  *   /model/info,NAME            what came over the cables of a device, and all violations
- *   /model/set,NAME,KEY,VALUE   KEY: frames, word, stall-tx, stall-rx, refuse, link-down; on one
- *                               that guests share frames are each guest's, and there are
- *                               broadcasts, strangers
+ *   /model/set,NAME,KEY,VALUE   KEY: frames, word, stall-tx, stall-rx, refuse, link-down, reset (it
+ *                               asks for one); on one that guests share frames are each guest's,
+ *                               and there are broadcasts, strangers
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -52,6 +52,7 @@ add_sums(struct rte_tel_data *d, const struct model *model)
 	app_tel_add_uint(d, "rx_bounced", sum.bounced);
 	app_tel_add_uint(d, "rules", steer_rules(model));
 	app_tel_add_uint(d, "starts", model->starts);
+	app_tel_add_uint(d, "resets", model->resets);
 }
 
 static int
@@ -102,6 +103,8 @@ apply(struct rte_eth_dev *dev, const char *key, uint64_t value)
 	if (strcmp(key, "frames") == 0)
 		return set_frames(model, 0, model->guests > 0 ? model->guests : MODEL_QUEUES_MAX,
 				value);
+	if (strcmp(key, "reset") == 0)
+		return rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_RESET, NULL);
 	if (strcmp(key, "broadcasts") == 0 && model->guests > 0)
 		return set_frames(model, model->guests, 1, value);
 	if (strcmp(key, "strangers") == 0 && model->guests > 0)

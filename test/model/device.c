@@ -294,10 +294,19 @@ rx_queue_start(struct rte_eth_dev *dev, uint16_t index)
 	return 0;
 }
 
+/* As drivers do that end a device and begin it anew: nothing of its configuration is left. */
 static int
 reset(struct rte_eth_dev *dev)
 {
-	return stop(dev);
+	for (uint16_t i = 0; i < MODEL_QUEUES_MAX; i++) {
+		tx_queue_release(dev, i);
+		rx_queue_release(dev, i);
+	}
+	memset(dev->data->rx_queues, 0, dev->data->nb_rx_queues * sizeof(dev->data->rx_queues[0]));
+	memset(dev->data->tx_queues, 0, dev->data->nb_tx_queues * sizeof(dev->data->tx_queues[0]));
+	dev->data->nb_rx_queues = dev->data->nb_tx_queues = 0;
+	model_of(dev)->resets++;
+	return 0;
 }
 
 int

@@ -185,6 +185,7 @@ struct model {
 	uint64_t seed;
 	uint16_t guests;       /* that share it, 0: frames are by queue */
 	uint64_t starts;       /* control */
+	uint64_t resets;       /* control */
 	struct rte_flow *rule; /* the first; control writes, with the engine's lock */
 	/* /model/set writes, engine and owner read */
 	bool stall_tx, stall_rx, refuse, link_down;

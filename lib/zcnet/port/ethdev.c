@@ -127,6 +127,36 @@ static const enum rte_eth_event_type event_types[] = {
 	RTE_ETH_EVENT_INTR_RMV,
 };
 
+/* vfio-pci's wish to have the device back comes this way, not as RTE_ETH_EVENT_INTR_RMV. */
+static void
+device_event(const char *device, enum rte_dev_event_type type, void *arg)
+{
+	struct ethdev_port *ep = arg;
+
+	(void)device;
+	if (type == RTE_DEV_EVENT_REMOVE)
+		__atomic_fetch_or(&ep->events, EVENT_REMOVED, __ATOMIC_RELAXED);
+}
+
+static void
+register_events(struct ethdev_port *ep)
+{
+	for (size_t i = 0; i < RTE_DIM(event_types); i++)
+		rte_eth_dev_callback_register(ep->port_id, event_types[i], events, ep);
+	rte_dev_event_callback_register(rte_dev_name(ep->dev_info.device), device_event, ep);
+}
+
+static void
+unregister_events(struct ethdev_port *ep)
+{
+	for (size_t i = 0; i < RTE_DIM(event_types); i++)
+		rte_eth_dev_callback_unregister(ep->port_id, event_types[i], events, ep);
+	/* Busy while it runs, for as long as it takes to set a bit. */
+	while (rte_dev_event_callback_unregister(rte_dev_name(ep->dev_info.device), device_event,
+			       ep) == -EAGAIN)
+		rte_pause();
+}
+
 void
 zc_ethdev_look_at_link(struct ethdev_port *ep)
 {
@@ -145,25 +175,26 @@ zc_ethdev_look_at_link(struct ethdev_port *ep)
 
 /* ---- control calls ---- */
 
-static void
-unregister_events(struct ethdev_port *ep)
+void
+zc_ethdev_let_go(struct ethdev_port *ep)
 {
-	for (size_t i = 0; i < RTE_DIM(event_types); i++)
-		rte_eth_dev_callback_unregister(ep->port_id, event_types[i], events, ep);
+	unregister_events(ep);
+	rte_eth_dev_close(ep->port_id);
+	zc_ethdev_collect(ep);
+	/* The container forgets everything with its last NIC. */
+	zc_iommu_put(ep->iommu);
+	ep->iommu = NULL;
 }
 
 static void
 ethdev_destroy(struct zcnet_port *port)
 {
 	struct ethdev_port *ep = ethdev_port(port);
-	struct rte_device *device = ep->dev_info.device;
 
-	unregister_events(ep);
-	rte_eth_dev_close(ep->port_id);
-	zc_iommu_put(ep->iommu);
-	if (ep->probed && !ep->removed)
-		rte_dev_remove(device);
-	zc_ethdev_collect(ep);
+	if (!ep->removed)
+		zc_ethdev_let_go(ep);
+	if (!ep->removed && ep->probed)
+		rte_dev_remove(ep->dev_info.device);
 	for (uint16_t i = 0; i < port->nqueues; i++)
 		zc_ctor_fini(&ep->queue[i].ctor);
 	rte_free(ep->queue);
@@ -184,7 +215,7 @@ ethdev_info(const struct zcnet_port *port, struct zcnet_port_info *info)
 	struct rte_eth_link link = { 0 };
 	struct rte_ether_addr mac;
 
-	rte_eth_dev_get_name_by_port(ep->port_id, info->device);
+	snprintf(info->device, sizeof(info->device), "%s", ep->device);
 	snprintf(info->driver, sizeof(info->driver), "%s", ep->dev_info.driver_name);
 	info->port_id = ep->port_id;
 	info->rx_desc = ep->rx_desc;
@@ -288,15 +319,8 @@ ethdev_tick(struct zcnet_port *port, uint64_t now)
 	struct ethdev_port *ep = ethdev_port(port);
 	unsigned int bits = __atomic_exchange_n(&ep->events, 0, __ATOMIC_RELAXED);
 
-	if (bits & EVENT_REMOVED) {
-		ZC_LOG(WARNING, "port %s: the device was removed", port->name);
-		zc_ethdev_stop(port);
-		ep->removed = true;
-		ep->link_up = false;
-		port->started = false;
-		/* The container forgets everything with its last NIC. */
-		zc_iommu_put(ep->iommu);
-		ep->iommu = NULL;
+	if ((bits & EVENT_REMOVED) && !ep->removed) {
+		zc_ethdev_removed(ep);
 		zc_control_changed();
 	}
 	if (!port->started)
@@ -353,6 +377,18 @@ check_unused(const struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 	return 0;
 }
 
+static int
+know_device(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
+{
+	int ret = rte_eth_dev_info_get(ep->port_id, &ep->dev_info);
+
+	if (ret == 0)
+		ret = rte_eth_dev_get_name_by_port(ep->port_id, ep->device);
+	return ret < 0 ? zc_fail(-ret, "port %s: %s: %s", conf->name, conf->device,
+					 rte_strerror(-ret)) :
+			 0;
+}
+
 /* Find the device, or probe it when the name is devargs of one that isn't there. */
 static int
 find_device(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
@@ -393,13 +429,12 @@ create(const struct zcnet_ethdev_conf *conf)
 		zc_fail(ENOMEM, "port %s: out of memory", conf->name);
 		goto free_port;
 	}
-	if (find_device(ep, conf) < 0)
+	if (find_device(ep, conf) < 0 || know_device(ep, conf) < 0)
 		goto free_port;
 	zc_port_add(&ep->port, &ethdev_ops, conf->name, ZCNET_PORT_ETHDEV, conf->queues,
 			conf->zerocopy);
 	ep->promiscuous = conf->promiscuous;
-	for (size_t i = 0; i < RTE_DIM(event_types); i++)
-		rte_eth_dev_callback_register(ep->port_id, event_types[i], events, ep);
+	register_events(ep);
 	if (zc_ethdev_set_up(ep, conf) < 0 || zcnet_port_start(&ep->port) < 0) {
 		int err = rte_errno;
 

@@ -49,8 +49,10 @@ struct ethdev_port {
 	const char *refused;    /* why zero copy isn't safe here, NULL: it is */
 	bool promiscuous;
 	bool loopback;
-	bool probed;  /* by us, so we remove it */
-	bool removed; /* the device is gone */
+	bool probed;    /* by us, so we remove it */
+	bool removed;   /* the device is gone */
+	bool forgotten; /* by the device: how it was configured */
+	char device[RTE_ETH_NAME_MAX_LEN];
 	bool link_up;
 	uint64_t link_tsc; /* last look at the link */
 	struct rte_mempool *host_mp;
@@ -84,6 +86,12 @@ void zc_ethdev_release_rx(struct zcnet_port *port, uint16_t queue);
 
 /** The NIC asked for it. */
 void zc_ethdev_reset(struct ethdev_port *ep);
+
+/** The device is gone, or is to go: the kernel waits until nobody uses it. */
+void zc_ethdev_removed(struct ethdev_port *ep);
+
+/** Close the device; everything it held of guests comes back. No worker has a queue of it. */
+void zc_ethdev_let_go(struct ethdev_port *ep);
 
 /** Configure it for VMDq, or no more: a restart, if it runs. 0 or what zc_fail() gave. */
 int zc_ethdev_set_vmdq(struct ethdev_port *ep, bool on);

@@ -50,6 +50,19 @@ park_second_rings(struct ethdev_port *ep, bool starting)
 		park_second_ring(ep, i, starting);
 }
 
+static int
+configure_as(struct ethdev_port *ep, bool vmdq)
+{
+	int ret;
+
+	ep->vmdq = vmdq;
+	ret = zc_ethdev_configure(ep);
+	if (ret == 0)
+		ret = zc_ethdev_setup_queues(ep);
+	ep->forgotten = ret < 0;
+	return ret;
+}
+
 int
 zc_ethdev_start(struct zcnet_port *port)
 {
@@ -59,6 +72,11 @@ zc_ethdev_start(struct zcnet_port *port)
 	if (ep->removed)
 		return zc_fail(ENODEV, "port %s: the device was removed: delete the port",
 				port->name);
+	if (ep->forgotten) {
+		ret = configure_as(ep, ep->vmdq);
+		if (ret < 0)
+			return ret;
+	}
 	park_second_rings(ep, true);
 	ret = rte_eth_dev_start(ep->port_id);
 	park_second_rings(ep, false);
@@ -162,16 +180,6 @@ zc_ethdev_release_rx(struct zcnet_port *port, uint16_t queue)
 		zc_ethdev_release(port);
 }
 
-static int
-configure_as(struct ethdev_port *ep, bool vmdq)
-{
-	int ret;
-
-	ep->vmdq = vmdq;
-	ret = zc_ethdev_configure(ep);
-	return ret == 0 ? zc_ethdev_setup_queues(ep) : ret;
-}
-
 int
 zc_ethdev_set_vmdq(struct ethdev_port *ep, bool on)
 {
@@ -192,13 +200,51 @@ zc_ethdev_set_vmdq(struct ethdev_port *ep, bool on)
 	return -EIO;
 }
 
+/*
+ * The device forgets its configuration, and would forget rules for steering: no driver that asks
+ * for resets (those of virtual functions) is known to steer.
+ */
+static int
+reset(struct ethdev_port *ep)
+{
+	int ret = stop(ep);
+
+	if (ret < 0)
+		return ret;
+	ep->forgotten = true;
+	ret = rte_eth_dev_reset(ep->port_id);
+	if (ret < 0)
+		return zc_fail(-ret, "port %s: reset: %s", ep->port.name, rte_strerror(-ret));
+	return zc_ethdev_start(&ep->port);
+}
+
 void
 zc_ethdev_reset(struct ethdev_port *ep)
 {
 	ZC_LOG(WARNING, "port %s: the NIC asks for a reset", ep->port.name);
-	if (stop(ep) < 0 || rte_eth_dev_reset(ep->port_id) < 0 || zc_ethdev_setup_queues(ep) < 0 ||
-			zc_ethdev_start(&ep->port) < 0) {
-		ep->port.started = false;
-		ZC_LOG(ERR, "port %s: reset failed; stop and start the port", ep->port.name);
-	}
+	if (reset(ep) == 0)
+		return;
+	set_state(ep, ZC_QUEUE_DOWN);
+	ep->port.started = false;
+	ZC_LOG(ERR, "%s; 'port start %s' tries again", zc_last_error(), ep->port.name);
+}
+
+void
+zc_ethdev_removed(struct ethdev_port *ep)
+{
+	struct rte_device *device = ep->dev_info.device;
+
+	ZC_LOG(WARNING, "port %s: the device was removed", ep->port.name);
+	set_state(ep, ZC_QUEUE_HELD);
+	/* It may be past answering. What it held of guests comes back with its queues. */
+	if (rte_eth_dev_stop(ep->port_id) < 0)
+		ZC_LOG(WARNING, "port %s: it could not be stopped", ep->port.name);
+	zc_ethdev_let_go(ep);
+	/* vfio-pci gives it to the kernel when its last descriptor is closed. */
+	if (rte_dev_remove(device) < 0)
+		ZC_LOG(WARNING, "port %s: %s is not given back", ep->port.name, ep->device);
+	ep->removed = true;
+	ep->link_up = false;
+	ep->port.started = false;
+	set_state(ep, ZC_QUEUE_DOWN);
 }

@@ -321,11 +321,8 @@ check_args(const struct ethdev_port *ep)
 int
 zc_ethdev_set_up(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 {
-	int ret = rte_eth_dev_info_get(ep->port_id, &ep->dev_info);
+	int ret;
 
-	if (ret < 0)
-		return zc_fail(-ret, "port %s: %s: %s", conf->name, conf->device,
-				rte_strerror(-ret));
 	ep->driver = zc_driver_find(ep->dev_info.driver_name);
 	find_iommu(ep);
 	ret = check_args(ep);

@@ -5,7 +5,8 @@
  * Three ways, tried in this order. Each reads the descriptors for itself, so that what one has
  * checked is never what another uses:
  *
- *   take_plain()     a run of chains that are one descriptor each, attached or copied whole
+ *   take_plain_...() a run of chains that are one descriptor each: read and checked, then attached,
+ *                    copied, or attached but for their first bytes
  *   take_pieces()    a run of chains of several descriptors, attached while they are walked
  *   take_any()       whatever is left: walked first, judged as a whole, then attached or copied
  *

@@ -9,6 +9,8 @@
 
 #include "rig.h"
 
+#include "vq/kick.h"
+
 static struct zc_vq vq;
 
 struct rig {
@@ -417,6 +419,29 @@ kick_reaches_the_eventfd(void **state)
 	rig_fini(&rig);
 }
 
+/* The front-end's file is blocking again, and as full as it gets. */
+static void
+full_eventfd_blocks_nobody(void **state)
+{
+	const unsigned int times = 1000;
+	eventfd_t value;
+	int fd = eventfd(0, 0);
+
+	(void)state;
+	assert_int_equal(zc_kick_init(), 0);
+	assert_int_equal(eventfd_write(fd, UINT64_MAX - 1), 0);
+	alarm(10); /* ends the test, if it hangs */
+	zc_kick(fd);
+	alarm(0);
+	assert_int_equal(eventfd_read(fd, &value), 0);
+	for (unsigned int i = 0; i < times; i++)
+		zc_kick(fd);
+	assert_int_equal(eventfd_read(fd, &value), 0);
+	assert_int_equal(value, times);
+	close(fd);
+	zc_kick_fini();
+}
+
 /* Chains go through in bursts of any size; the driver must never be asked to notify. */
 static void
 suppressed(uint16_t size, uint64_t without, uint32_t chains)
@@ -794,6 +819,7 @@ main(void)
 		cmocka_unit_test(kick_by_event_idx),
 		cmocka_unit_test(kick_by_flags),
 		cmocka_unit_test(kick_reaches_the_eventfd),
+		cmocka_unit_test(full_eventfd_blocks_nobody),
 		cmocka_unit_test(suppression_by_event_idx_holds),
 		cmocka_unit_test(suppression_by_flags_holds),
 		cmocka_unit_test(chain_as_long_as_the_ring),

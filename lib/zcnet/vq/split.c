@@ -6,10 +6,11 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #include <rte_common.h>
 #include <rte_prefetch.h>
+
+#include "kick.h"
 
 static const char *const fault_text[ZC_VQ_FAULT_COUNT] = {
 	[ZC_VQ_AVAIL_JUMP] = "avail index is more than a ring ahead",
@@ -204,7 +205,7 @@ void
 zc_vq_kick(const struct zc_vq *vq)
 {
 	if (vq->callfd >= 0)
-		eventfd_write(vq->callfd, 1);
+		zc_kick(vq->callfd);
 }
 
 void

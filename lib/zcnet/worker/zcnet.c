@@ -8,6 +8,7 @@
 #include "../core/quiesce.h"
 #include "../guest/lost.h"
 #include "../port/host_pool.h"
+#include "../vq/kick.h"
 #include "worker.h"
 
 static bool ready;
@@ -27,13 +28,20 @@ zcnet_init(void)
 		zc_fail(-ret, "SIGBUS: %s", rte_strerror(-ret));
 		goto quiesce_fini;
 	}
+	ret = zc_kick_init();
+	if (ret < 0) {
+		zc_fail(-ret, "eventfd: %s", rte_strerror(-ret));
+		goto lost_fini;
+	}
 	ret = zc_housekeeping_start();
 	if (ret < 0)
-		goto lost_fini;
+		goto kick_fini;
 	zc_control_on_change(zc_place);
 	ready = true;
 	return 0;
 
+kick_fini:
+	zc_kick_fini();
 lost_fini:
 	zc_lost_fini();
 quiesce_fini:
@@ -54,6 +62,7 @@ zcnet_fini(void)
 	zc_housekeeping_stop();
 	zc_control_on_change(NULL);
 	zc_host_pool_fini();
+	zc_kick_fini();
 	zc_lost_fini();
 	zc_quiesce_fini();
 	ready = false;

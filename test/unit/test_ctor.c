@@ -451,6 +451,27 @@ frame_for_somebody_else(void **state)
 	armed_destroy();
 }
 
+/* Walking what is armed costs the queue turns, as walking what is copied to does. */
+static void
+long_chains_are_paid_for(void **state)
+{
+	struct rte_mempool *mp = armed_create(0);
+	struct rte_mbuf *m[40];
+
+	(void)state;
+	post(40, 4096, "indirect-8");
+	assert_int_equal(rte_pktmbuf_alloc_bulk(mp, m, 40), 0);
+	assert_true(rx.walked > ZC_WALK_TURN);
+	receive(m, 1, 100);
+	assert_int_equal(zc_rx_put(&rx, m, 1), 0);
+	assert_true(rx.debt > 0);
+	while (rx.debt > 0)
+		assert_int_equal(zc_rx_put(&rx, m, 1), 0);
+	assert_int_equal(zc_rx_put(&rx, m, 1), 1);
+	rte_pktmbuf_free_bulk(m + 1, 39);
+	armed_destroy();
+}
+
 static void
 suspended_and_resumed(void **state)
 {
@@ -785,6 +806,7 @@ main(void)
 		cmocka_unit_test(guest_posts_late),
 		cmocka_unit_test(frame_lost_by_the_nic),
 		cmocka_unit_test(frame_for_somebody_else),
+		cmocka_unit_test(long_chains_are_paid_for),
 		cmocka_unit_test(suspended_and_resumed),
 		cmocka_unit_test(disarmed_by_setting),
 		cmocka_unit_test(generations_are_told_apart),

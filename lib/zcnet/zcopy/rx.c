@@ -26,6 +26,7 @@ zc_rx_attach(struct zc_rx *rx, const struct zc_vq_conf *conf, bool mergeable)
 	rx->mergeable = mergeable;
 	rx->fault_counted = false;
 	rx->debt = 0;
+	rx->walked = 0;
 	zc_vq_suppress(&rx->vq);
 	return 0;
 }
@@ -100,8 +101,10 @@ take_armed_chain(struct zc_rx *rx, uint16_t head, uint32_t capacity, struct zc_s
 {
 	struct zc_chain *chain = &rx->vq.chain;
 	uint8_t hdr_len = rx->vq.hdr_len;
+	bool good = zc_vq_chain(&rx->vq, head, true, chain) == 0 && chain->len >= hdr_len;
 
-	if (zc_vq_chain(&rx->vq, head, true, chain) < 0 || chain->len < hdr_len) {
+	rx->walked += chain->walked;
+	if (!good) {
 		zc_vq_break(&rx->vq, ZC_VQ_BAD_CHAIN);
 		return ZC_RX_NONE;
 	}
@@ -291,7 +294,6 @@ zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
 		rx->debt--;
 		return 0;
 	}
-	rx->walked = 0;
 	zc_vq_prefetch_used(&rx->vq, rx->fill, n);
 	while (i < n && rx->walked < ZC_WALK_TURN) {
 		if (likely(rx->ctor != NULL && is_in_place(rx->ctor, pkts[i], rx->fill)))
@@ -304,6 +306,7 @@ zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
 			break;
 	}
 	rx->debt = rx->walked / ZC_WALK_TURN;
+	rx->walked = 0;
 	count_fault(rx);
 	zc_vq_publish(&rx->vq, rx->fill);
 	return i;

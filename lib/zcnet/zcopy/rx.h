@@ -34,7 +34,7 @@ struct zc_rx {
 	/* [vq.size]: virtio-net header of the buffer armed at a position, NULL: a hole */
 	uint8_t **hdr;
 	uint16_t fill;   /* next position to fill */
-	uint32_t walked; /* descriptors in this burst */
+	uint32_t walked; /* descriptors since the last burst, for arming and copies */
 	uint32_t debt;   /* turns to be passed over, for chains that take long to walk */
 	bool fault_counted;
 	bool mergeable;

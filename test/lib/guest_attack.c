@@ -59,6 +59,23 @@ toggle(struct frontend *fe)
 	return ret;
 }
 
+/* New memory, and away with it, while posted buffers stay where they are. */
+static int
+tables(struct frontend *fe)
+{
+	int region;
+
+	for (unsigned int i = 0; i < fe->conf.pairs; i++) {
+		int ret = gqueue_rx_fill(frontend_rx(fe, i), 4096, &layouts[0]);
+
+		if (ret < 0)
+			return ret;
+		frontend_publish(fe, frontend_rxq(i));
+	}
+	region = frontend_mem_add(fe, 2 << 20);
+	return region < 0 ? region : frontend_mem_del(fe, region);
+}
+
 static int
 kick(struct frontend *fe)
 {
@@ -76,6 +93,7 @@ static const struct {
 	{ "break", break_and_reset },
 	{ "reconnect", reconnect },
 	{ "toggle", toggle },
+	{ "tables", tables },
 };
 
 int

@@ -393,6 +393,7 @@ const struct mode modes[] = {
 	{ "break", mode_attack, "break every ring and reset the device, until SIGTERM" },
 	{ "reconnect", mode_attack, "connect and start the device, until SIGTERM" },
 	{ "toggle", mode_attack, "disable and enable every ring, until SIGTERM" },
+	{ "tables", mode_attack, "new memory tables with buffers posted, until SIGTERM" },
 	{ "malformed", mode_malformed, "send chains that break the rules, until SIGTERM" },
 	{ "cut", mode_cut, "stop, empty the file that the rings lie in, and start again" },
 	{ "idle", mode_idle, "post receive buffers and discard, until SIGTERM or --seconds" },

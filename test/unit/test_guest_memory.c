@@ -223,7 +223,7 @@ group_teardown(void **state)
 
 /* The port copies, says why, and stops when it may. */
 static void
-what_cannot_be_mapped_is_copied(void **state)
+cve_2019_3882_mapping_is_refused(void **state)
 {
 	struct zcnet_port_info info;
 
@@ -278,7 +278,7 @@ main(void)
 		TEST(new_memory_is_not_lent_before_it_is_mapped),
 		TEST(a_ring_that_flaps_waits_too),
 		TEST(receiving_alone_waits_for_the_mapping),
-		TEST(what_cannot_be_mapped_is_copied),
+		TEST(cve_2019_3882_mapping_is_refused),
 		TEST(the_next_nic_waits_for_a_mapping_of_its_own),
 	};
 

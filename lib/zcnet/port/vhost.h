@@ -159,8 +159,8 @@ void zc_vhost_bind_sources(struct vhost_port *vp);
 /** Bind constructors that aren't, and let them go on arming, after memory was mapped for DMA. */
 void zc_vhost_arm_all(struct vhost_port *vp);
 
-/** Free maps that nothing points into any more. */
-void zc_vhost_reap_maps(struct vhost_port *vp);
+/** Free maps that nothing points into any more. @return those that are left */
+unsigned int zc_vhost_reap_maps(struct vhost_port *vp);
 
 /**
  * Judge a message before librte_vhost acts on it; what is refused loses its file descriptors.

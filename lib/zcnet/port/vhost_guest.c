@@ -29,6 +29,9 @@
 #include "vhost.h"
 
 #define DRAIN_MS 500
+/* Memory tables that buffers may be out of at a time, and how long to wait for it to be fewer. */
+#define RETIRED_MOST 8u
+#define RETIRED_MS 100
 
 /* What is fully served; everything else that librte_vhost would offer is masked. */
 #define FEATURES \
@@ -191,6 +194,28 @@ zc_vhost_look_at_memory(struct vhost_port *vp)
 }
 
 /*
+ * Old maps that buffers still point into are memory that stays mapped: a NIC that receives nothing
+ * would keep as many of them as a front-end cares to send.
+ */
+static void
+bound_retired(struct vhost_port *vp)
+{
+	if (zc_vhost_reap_maps(vp) < RETIRED_MOST)
+		return;
+	zc_vhost_bind_sources(vp);
+	for (unsigned int ms = 0; ms < RETIRED_MS; ms++) {
+		if (zc_vhost_reap_maps(vp) < RETIRED_MOST)
+			return;
+		usleep(1000);
+	}
+	ZC_LOG(WARNING,
+			"port %s: buffers are out of each of the last %u memory tables: no guest "
+			"until it starts its device again",
+			vp->port.name, RETIRED_MOST);
+	zc_vhost_guest_down(vp);
+}
+
+/*
  * The front-end sent a new memory table while the device runs; librte_vhost has unmapped the old
  * one already.
  */
@@ -211,6 +236,7 @@ guest_memory_changed(struct vhost_port *vp)
 	zc_vhost_apply_limits(vp);
 	zc_vhost_rings_refresh(vp);
 	zc_vhost_resume_held(vp);
+	bound_retired(vp);
 }
 
 /* ---- librte_vhost's callbacks ---- */

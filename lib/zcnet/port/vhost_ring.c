@@ -58,7 +58,7 @@ is_eventfd(int fd)
 
 /*
  * The guest's interrupt: a duplicate of our own, because librte_vhost closes its descriptor
- * whenever the guest sends a new one. Writing to anything but an eventfd could block a worker.
+ * whenever the guest sends a new one. Nothing but an eventfd is written to.
  */
 static int
 own_callfd(const struct vhost_port *vp, int callfd)
@@ -73,7 +73,7 @@ own_callfd(const struct vhost_port *vp, int callfd)
 		return -1;
 	}
 	fd = fcntl(callfd, F_DUPFD_CLOEXEC, 0);
-	/* A full eventfd must not block a worker. */
+	/* Where the kernel can't be made to signal it (vq/kick.c) a full one must not block. */
 	if (fd >= 0)
 		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	return fd;
@@ -553,10 +553,11 @@ is_unused(const struct vhost_port *vp, const struct vhost_retired *retired)
 	return true;
 }
 
-void
+unsigned int
 zc_vhost_reap_maps(struct vhost_port *vp)
 {
 	struct vhost_retired **link = &vp->retired;
+	unsigned int left = 0;
 
 	while (*link != NULL) {
 		struct vhost_retired *retired = *link;
@@ -567,6 +568,8 @@ zc_vhost_reap_maps(struct vhost_port *vp)
 			free(retired);
 		} else {
 			link = &retired->next;
+			left++;
 		}
 	}
+	return left;
 }

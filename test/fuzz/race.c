@@ -224,11 +224,16 @@ check_frame(const struct rte_mbuf *m)
 }
 
 static void
-serve_tx(struct zc_vq_conf *conf)
+serve_tx(struct zc_vq_conf *conf, uint64_t r)
 {
 	struct rte_mbuf *pkts[BURST];
-	uint16_t n = zc_tx_take(&s.tx, pkts, BURST);
+	uint16_t n;
 
+	/* Attached, copied, or both in a frame. */
+	s.tx.limits.threshold = r & 1 ? 64 : 700;
+	s.tx.limits.header_bytes = r & 2 ? 0 : 64;
+	s.tx.limits.copy = r & 0x1c ? ZC_TX_ATTACH : ZC_TX_COPY_OFF;
+	n = zc_tx_take(&s.tx, pkts, BURST);
 	for (uint16_t i = 0; i < n; i++) {
 		check_frame(pkts[i]);
 		if (!hand_over(pkts[i]))
@@ -346,7 +351,7 @@ run(unsigned int seconds, uint64_t seed)
 	pthread_create(&guest, NULL, guest_thread, &seed);
 	pthread_create(&freer, NULL, free_thread, NULL);
 	while (rte_rdtsc() < end || (!is_enough() && rte_rdtsc() < last)) {
-		serve_tx(&out);
+		serve_tx(&out, rng_next(&rng));
 		serve_rx(&in, rng_next(&rng));
 	}
 	__atomic_store_n(&s.stop, true, __ATOMIC_RELEASE);
@@ -378,8 +383,7 @@ main(int argc, char **argv)
 			"pool");
 	s.ctor.owner = OWNER;
 	s.rx.copy_counter = ZCNET_Q_copy_foreign;
-	s.tx.limits = (struct zc_tx_limits){ .threshold = 64,
-		.frame_min = 60,
+	s.tx.limits = (struct zc_tx_limits){ .frame_min = 60,
 		.frame_max = 9018,
 		.out_max = ZC_TX_SLOTS / 2,
 		.segs_max = 64 };

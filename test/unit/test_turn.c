@@ -13,11 +13,12 @@
 #define QUIET 2500000
 #define REAP 250000
 
-/* A port of one queue that gives frames, or has buffers out, as told. */
+/* A port of one queue that gives frames, has buffers out, or publishes some, as told. */
 struct source {
 	struct zcnet_port port;
 	uint16_t frames; /* in each poll */
 	uint32_t out;
+	bool publishes; /* in each poll */
 	uint32_t polls;
 	uint64_t last; /* when it was polled last */
 	uint64_t gap;  /* the longest between two polls since it was cleared */
@@ -26,6 +27,7 @@ struct source {
 
 static struct source source[STREAMS];
 static struct zcnet_port sink;
+static bool sink_is_full, sink_kicks;
 static struct zc_stream stream[STREAMS];
 static struct zc_stream_list *list;
 static struct zc_worker worker;
@@ -45,22 +47,31 @@ source_rx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint1
 	return RTE_MIN(n, s->frames);
 }
 
-static uint32_t
+static struct zc_done
 source_complete(struct zcnet_port *port, uint16_t queue, uint64_t when)
 {
+	const struct source *s = container_of(port, struct source, port);
+
 	(void)queue, (void)when;
-	return container_of(port, struct source, port)->out;
+	return (struct zc_done){ .out = s->out, .worked = s->publishes };
 }
 
 static uint16_t
 sink_tx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 {
 	(void)port, (void)queue, (void)pkts;
-	return n;
+	return sink_is_full ? 0 : n;
+}
+
+static bool
+sink_notify(struct zcnet_port *port, uint16_t queue)
+{
+	(void)port, (void)queue;
+	return sink_kicks;
 }
 
 static const struct zc_port_ops source_ops = { .rx = source_rx, .complete = source_complete };
-static const struct zc_port_ops sink_ops = { .tx = sink_tx };
+static const struct zc_port_ops sink_ops = { .tx = sink_tx, .notify = sink_notify };
 
 static int
 make(void **state)
@@ -74,6 +85,7 @@ make(void **state)
 		.wait_cycles = WAIT,
 		.quiet_cycles = QUIET };
 	sink.ops = &sink_ops;
+	sink_is_full = sink_kicks = false;
 	now = 1000000000;
 	moved = false;
 	for (unsigned int i = 0; i < STREAMS; i++) {
@@ -221,6 +233,49 @@ test_held_meanwhile(void **state)
 	assert_true(source[9].polls > 0);
 }
 
+static bool
+turn(void)
+{
+	now += TURN;
+	return zc_turn(&worker, list, now, false);
+}
+
+/* Whatever was done makes a turn a busy one; waiting for buffers or for room doesn't. */
+static void
+test_what_is_work(void **state)
+{
+	(void)state;
+	list->n = 1;
+	assert_false(turn());
+	source[0].out = 1;
+	assert_false(turn());
+	source[0].publishes = true;
+	assert_true(turn());
+	source[0].publishes = false;
+	assert_false(turn());
+	sink_kicks = true;
+	assert_true(turn());
+	source[0].state = ZC_QUEUE_HELD;
+	assert_true(turn());
+	source[0].state = ZC_QUEUE_LIVE;
+	sink_kicks = false;
+	assert_false(turn());
+	assert_int_equal(worker.figures.frames + worker.figures.bursts, 0);
+	source[0].frames = 3;
+	sink_is_full = true;
+	assert_true(turn());
+	now += REAP;
+	assert_false(turn());
+	assert_int_equal(worker.figures.frames + worker.figures.bursts, 0);
+	sink_is_full = false;
+	source[0].frames = 0;
+	now += REAP;
+	assert_true(turn());
+	assert_int_equal(worker.figures.frames, 3);
+	assert_int_equal(worker.figures.bursts, 1);
+	assert_false(turn());
+}
+
 /* Streams wake up and fall silent as they like: none is lost or there twice, none waits longer. */
 static void
 test_any_order(void **state)
@@ -255,6 +310,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_a_buffer_out_is_no_silence, make, drop),
 		cmocka_unit_test_setup_teardown(test_waking_up_and_falling_silent, make, drop),
 		cmocka_unit_test_setup_teardown(test_held_meanwhile, make, drop),
+		cmocka_unit_test_setup_teardown(test_what_is_work, make, drop),
 		cmocka_unit_test_setup_teardown(test_any_order, make, drop),
 	};
 

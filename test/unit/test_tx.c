@@ -928,6 +928,32 @@ one_kick_a_batch(void **state)
 	rig_fini(&rig);
 }
 
+/* What a worker counts as work: publishing, and then the interrupt. */
+static void
+poll_tells_what_it_did(void **state)
+{
+	struct rte_mbuf *m, *none;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, rig_guest(0, 0, BIT(VIRTIO_RING_F_EVENT_IDX)));
+	for (int never = 0; never < 2; never++) {
+		if (never)
+			drv_ring_call_never(&rig.q->ring);
+		else
+			drv_ring_call_after(&rig.q->ring, 1);
+		post(&rig, &layouts[0], random_bytes(1000, 1), 1000);
+		m = take();
+		assert_int_equal(zc_tx_take(&tx, &none, 1), 0);
+		assert_false(zc_tx_poll(&tx, 1000));
+		rte_pktmbuf_free(m);
+		assert_true(zc_tx_poll(&tx, 2000));
+		assert_int_equal(zc_tx_poll(&tx, 3000), !never);
+		assert_false(zc_tx_poll(&tx, 4000));
+	}
+	rig_fini(&rig);
+}
+
 static void
 age_is_of_what_is_out(void **state)
 {
@@ -1145,6 +1171,7 @@ main(void)
 		cmocka_unit_test(references_count),
 		cmocka_unit_test(header_segment_first_payload_later),
 		cmocka_unit_test(one_kick_a_batch),
+		cmocka_unit_test(poll_tells_what_it_did),
 		cmocka_unit_test(age_is_of_what_is_out),
 		cmocka_unit_test(fini_waits_for_what_is_out),
 		cmocka_unit_test(next_guest_while_the_last_ones_buffers_are_out),

@@ -541,7 +541,7 @@ is_idle(struct zcnet_port *guest)
 		uint32_t out = 0;
 
 		for (uint16_t q = 0; q < guest->nqueues; q++)
-			out += guest->ops->complete(guest, q, rte_rdtsc());
+			out += guest->ops->complete(guest, q, rte_rdtsc()).out;
 		if (out == 0)
 			return true;
 		rte_delay_us_sleep(1000);

@@ -171,22 +171,25 @@ share_tx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16
 	return n;
 }
 
-/* Tell those that were given something. */
-static void
+/* Tell those that were given something. @return one was interrupted */
+static bool
 notify(struct zc_share *share)
 {
+	bool kicked = false;
+
 	for (; share->given != 0; share->given &= share->given - 1) {
 		struct zcnet_port *guest = share->member[__builtin_ctzll(share->given)]->guest;
 
-		guest->ops->notify(guest, 0);
+		kicked |= guest->ops->notify(guest, 0);
 	}
+	return kicked;
 }
 
-static void
+static bool
 share_notify(struct zcnet_port *port, uint16_t queue)
 {
 	(void)queue;
-	notify(container_of(port, struct zc_share, port));
+	return notify(container_of(port, struct zc_share, port));
 }
 
 static const struct zc_port_ops share_ops = {

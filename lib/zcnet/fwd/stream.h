@@ -9,6 +9,7 @@
 #ifndef ZC_FWD_STREAM_H
 #define ZC_FWD_STREAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "../port/port.h"
@@ -25,6 +26,8 @@ struct zc_stream {
 	uint64_t refused_tsc; /* last time that the destination took nothing */
 	uint64_t reap_tsc;    /* last time the NIC was asked for finished transmits */
 	uint64_t busy_tsc;    /* last time that there was a frame, or a guest's buffer out */
+	/* last time that a frame was taken or given, used entries published, a guest interrupted */
+	uint64_t work_tsc;
 	struct rte_mbuf *pending[ZC_BURST];
 	/* control: frames that the destination had taken when that last changed, and when it did */
 	uint64_t taken, taken_tsc;
@@ -44,8 +47,10 @@ uint16_t zc_stream_run(struct zc_stream *stream, uint64_t now, uint64_t reap);
 /**
  * Tell the destination, if it is a guest, what it was given. Runs on: the worker that has the
  * stream; control while none has.
+ *
+ * @return a guest was interrupted
  */
-void zc_stream_notify(struct zc_stream *stream);
+bool zc_stream_notify(struct zc_stream *stream);
 
 /** Free and count what the destination didn't take. Runs on: control, no worker has the stream. */
 void zc_stream_flush(struct zc_stream *stream);

@@ -47,6 +47,12 @@ struct zc_port_takes {
 	uint32_t frame_max;
 };
 
+/** What giving back to a guest has come to. */
+struct zc_done {
+	uint32_t out; /* guest buffers still out */
+	bool worked;  /* used entries were published, or the guest was interrupted */
+};
+
 struct zc_port_ops {
 	/* data path, owner of the queue */
 
@@ -54,13 +60,13 @@ struct zc_port_ops {
 	uint16_t (*rx)(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
 	/** Send. @return frames consumed; the rest stays the caller's, who tries again */
 	uint16_t (*tx)(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n);
+	/** Give back to the guest what is done. NULL: nothing to do */
+	struct zc_done (*complete)(struct zcnet_port *port, uint16_t queue, uint64_t now);
 	/**
-	 * Give back to the guest what is done. @return guest buffers still out. NULL: nothing
-	 * to do
+	 * Tell the guest what it was given by tx(). @return it was interrupted. NULL: nobody to
+	 * tell
 	 */
-	uint32_t (*complete)(struct zcnet_port *port, uint16_t queue, uint64_t now);
-	/** Tell the guest what it was given by tx(). NULL: nobody to tell */
-	void (*notify)(struct zcnet_port *port, uint16_t queue);
+	bool (*notify)(struct zcnet_port *port, uint16_t queue);
 	/**
 	 * Ask the NIC for finished transmits. NULL: nothing to ask.
 	 *

@@ -49,24 +49,23 @@ vhost_tx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16
 	return n;
 }
 
-static uint32_t
+static struct zc_done
 vhost_complete(struct zcnet_port *port, uint16_t queue, uint64_t now)
 {
 	struct vhost_queue *q = vhost_port(port)->queue[queue];
+	bool worked = likely(__atomic_load_n(&q->tx_state, __ATOMIC_ACQUIRE) == ZC_QUEUE_LIVE) &&
+			zc_tx_is_busy(&q->tx) && zc_tx_poll(&q->tx, now);
 
-	if (likely(__atomic_load_n(&q->tx_state, __ATOMIC_ACQUIRE) == ZC_QUEUE_LIVE) &&
-			zc_tx_is_busy(&q->tx))
-		zc_tx_poll(&q->tx, now);
-	return zc_tx_out(&q->tx);
+	return (struct zc_done){ .out = zc_tx_out(&q->tx), .worked = worked };
 }
 
-static void
+static bool
 vhost_notify(struct zcnet_port *port, uint16_t queue)
 {
 	struct vhost_queue *q = vhost_port(port)->queue[queue];
 
-	if (likely(__atomic_load_n(&q->rx_state, __ATOMIC_ACQUIRE) == ZC_QUEUE_LIVE))
-		zc_rx_notify(&q->rx);
+	return likely(__atomic_load_n(&q->rx_state, __ATOMIC_ACQUIRE) == ZC_QUEUE_LIVE) &&
+			zc_rx_notify(&q->rx);
 }
 
 uint32_t

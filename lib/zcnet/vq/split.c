@@ -208,13 +208,14 @@ zc_vq_kick(const struct zc_vq *vq)
 		zc_kick(vq->callfd);
 }
 
-void
+bool
 zc_vq_notify(struct zc_vq *vq, struct zc_counters *counters)
 {
-	if (zc_vq_wants_kick(vq)) {
-		zc_vq_kick(vq);
-		ZC_COUNT(counters, kicks_sent, 1);
-	} else {
+	if (!zc_vq_wants_kick(vq)) {
 		ZC_COUNT(counters, kicks_suppressed, 1);
+		return false;
 	}
+	zc_vq_kick(vq);
+	ZC_COUNT(counters, kicks_sent, 1);
+	return true;
 }

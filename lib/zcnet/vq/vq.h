@@ -299,7 +299,9 @@ zc_vq_owes_kick(const struct zc_vq *vq)
  * Best called some time after zc_vq_publish(): looking at the guest's wish has to wait until the
  * publication is visible, which takes as long as the guest's core holds those lines, and the wish
  * lies in a line that zc_vq_publish() has asked for.
+ *
+ * @return it was interrupted
  */
-void zc_vq_notify(struct zc_vq *vq, struct zc_counters *counters);
+bool zc_vq_notify(struct zc_vq *vq, struct zc_counters *counters);
 
 #endif

@@ -16,6 +16,7 @@
 /* Polled in every turn, quiet or not: as many cost little beside a burst. */
 #define LEAST 4
 
+/* @return it did anything */
 static inline bool
 run(struct zc_worker *worker, struct zc_stream *stream, uint64_t now)
 {
@@ -23,7 +24,7 @@ run(struct zc_worker *worker, struct zc_stream *stream, uint64_t now)
 
 	worker->figures.frames += n;
 	worker->figures.bursts += n > 0;
-	return n > 0;
+	return stream->work_tsc == now;
 }
 
 static void
@@ -52,7 +53,7 @@ share(const struct zc_worker *worker, struct zc_stream_list *list, uint64_t now,
 static bool
 poll_quiet(struct zc_worker *worker, struct zc_stream_list *list, unsigned int polls, uint64_t now)
 {
-	bool moved = false;
+	bool worked = false;
 
 	for (; polls > 0; polls--) {
 		struct zc_stream *stream;
@@ -60,20 +61,20 @@ poll_quiet(struct zc_worker *worker, struct zc_stream_list *list, unsigned int p
 		if (list->next < list->nbusy || list->next >= list->n)
 			list->next = list->nbusy;
 		stream = list->stream[list->next];
-		moved |= run(worker, stream, now);
+		worked |= run(worker, stream, now);
 		if (stream->busy_tsc == now)
 			trade(list, list->next, list->nbusy++);
 		else
 			list->next++;
 	}
-	return moved;
+	return worked;
 }
 
 bool
 zc_turn(struct zc_worker *worker, struct zc_stream_list *list, uint64_t now, bool idle)
 {
 	unsigned int polls;
-	bool moved = false;
+	bool worked = false;
 
 	/* All workers share the empty list. */
 	if (list->n == 0)
@@ -82,11 +83,11 @@ zc_turn(struct zc_worker *worker, struct zc_stream_list *list, uint64_t now, boo
 	for (unsigned int i = 0; i < list->nbusy;) {
 		struct zc_stream *stream = list->stream[i];
 
-		moved |= run(worker, stream, now);
+		worked |= run(worker, stream, now);
 		if (unlikely(now - stream->busy_tsc > worker->quiet_cycles))
 			trade(list, i, --list->nbusy);
 		else
 			i++;
 	}
-	return poll_quiet(worker, list, polls, now) || moved;
+	return poll_quiet(worker, list, polls, now) || worked;
 }

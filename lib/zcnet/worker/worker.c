@@ -35,16 +35,16 @@ worker_main(void *arg)
 {
 	struct zc_worker *worker = arg;
 	uint64_t now = rte_rdtsc(), then;
-	bool moved = false;
+	bool worked = false;
 
 	zc_quiesce_online(worker->index);
 	while (!__atomic_load_n(&worker->stop, __ATOMIC_RELAXED)) {
-		moved = zc_turn(worker, __atomic_load_n(&worker->list, __ATOMIC_ACQUIRE), now,
-				!moved);
+		worked = zc_turn(worker, __atomic_load_n(&worker->list, __ATOMIC_ACQUIRE), now,
+				!worked);
 		zc_quiesce_report(worker->index);
 		then = now;
 		now = rte_rdtsc();
-		if (moved)
+		if (worked)
 			worker->figures.busy_cycles += now - then;
 		else
 			worker->figures.idle_cycles += now - then;

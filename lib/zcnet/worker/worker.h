@@ -59,8 +59,8 @@ extern bool zc_workers_running;
  * Runs on: the worker.
  *
  * @param now  TSC
- * @param idle nothing moved in the turn before: there is time for every stream
- * @return true when a frame moved
+ * @param idle nothing was done in the turn before: there is time for every stream
+ * @return true when a frame was taken or given, used entries published, or a guest interrupted
  */
 bool zc_turn(struct zc_worker *worker, struct zc_stream_list *list, uint64_t now, bool idle);
 

@@ -62,12 +62,15 @@ void zc_rx_detach(struct zc_rx *rx);
  */
 uint16_t zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n);
 
-/** Interrupt the guest, if it wants that, for what was published. Runs on: the owner. */
-static inline void
+/**
+ * Interrupt the guest, if it wants that, for what was published. Runs on: the owner.
+ *
+ * @return it was interrupted
+ */
+static inline bool
 zc_rx_notify(struct zc_rx *rx)
 {
-	if (zc_vq_owes_kick(&rx->vq))
-		zc_vq_notify(&rx->vq, &rx->counters);
+	return zc_vq_owes_kick(&rx->vq) && zc_vq_notify(&rx->vq, &rx->counters);
 }
 
 /** Chains taken from the ring and not filled: armed buffers and holes. */

@@ -183,22 +183,22 @@ is_early(const struct zc_tx *tx, uint16_t end, uint64_t now)
 			now - tx->publish_tsc < tx->publish_cycles;
 }
 
-void
+bool
 zc_tx_poll(struct zc_tx *tx, uint64_t now)
 {
 	struct zc_vq *vq = &tx->vq;
+	bool kicked = zc_vq_owes_kick(vq) && zc_vq_notify(vq, &tx->counters);
 	uint16_t end;
 
-	if (zc_vq_owes_kick(vq))
-		zc_vq_notify(vq, &tx->counters);
 	count_back(tx);
 	tx->seen_tsc = now;
 	update_mark(tx, now);
 	end = done_end(tx);
 	if (end == vq->next_used || is_early(tx, end, now))
-		return;
+		return kicked;
 	zc_vq_publish(vq, end);
 	tx->publish_tsc = now;
+	return true;
 }
 
 void

@@ -132,8 +132,9 @@ uint16_t zc_tx_take(struct zc_tx *tx, struct rte_mbuf **pkts, uint16_t n);
  * Runs on: the owner.
  *
  * @param now TSC, for the age of the oldest buffer
+ * @return something was published, or the guest was interrupted
  */
-void zc_tx_poll(struct zc_tx *tx, uint64_t now);
+bool zc_tx_poll(struct zc_tx *tx, uint64_t now);
 
 /** Is there anything for zc_tx_poll() to do, now or later? */
 static inline bool

@@ -18,8 +18,8 @@ const struct app_command app_commands[] = {
 			"What a NIC's driver is known for, and what zcnet makes of it; which "
 			"guests' buffers are received into." },
 	{ "show queue [PORT|all]", app_cmd_show_queue, "show",
-			"Counters of each queue, guest buffers out, and every reason to copy "
-			"or drop." },
+			"Counters of each queue, guest buffers out, and every reason to copy, "
+			"drop or wait." },
 	{ "show stats [rate]", app_cmd_show_stats, "show",
 			"Frames, bytes, and the share of frames offered, drops included, that "
 			"went without a copy (zc). "

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * show queue: a line for each direction of each queue, and then every reason to copy or drop that
- * counted.
+ * show queue: a line for each direction of each queue, and then every reason to copy, drop or wait
+ * that counted.
  */
 #include "columns.h"
 #include "commands.h"
@@ -53,7 +53,7 @@ is_reason(unsigned int counter)
 	const char *name = zcnet_queue_counter_name(counter);
 
 	return strncmp(name, "copy_", 5) == 0 || strncmp(name, "drop_", 5) == 0 ||
-			counter == ZCNET_Q_broken;
+			counter == ZCNET_Q_waits || counter == ZCNET_Q_broken;
 }
 
 static void

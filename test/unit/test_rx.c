@@ -343,6 +343,7 @@ drop_without_a_buffer(void **state)
 		m[i] = frame_of(random_bytes(100, i), 100, 1, &rng);
 	assert_int_equal(zc_rx_put(&rx, m, 3), 3);
 	assert_int_equal(counted(ZCNET_Q_drop_no_buffer), 3);
+	assert_int_equal(counted(ZCNET_Q_waits), 0);
 	assert_int_equal(counted(ZCNET_Q_frames), 1);
 	arrived(&rig, 100, 0, 1);
 	nothing_arrived(&rig);
@@ -364,14 +365,17 @@ wait_for_a_buffer(void **state)
 		m[i] = frame_of(random_bytes(900, i), 900, 3, &rng);
 	assert_int_equal(zc_rx_put(&rx, m, 4), 1);
 	arrived(&rig, 900, 0, 1);
+	assert_int_equal(counted(ZCNET_Q_waits), 1);
 	assert_int_equal(zc_rx_put(&rx, m + 1, 3), 0);
 	/* Half of a frame has to wait for its other half, and is not shown before. */
 	post(&rig, 512, &layouts[0]);
 	assert_int_equal(zc_rx_put(&rx, m + 1, 3), 0);
 	nothing_arrived(&rig);
+	assert_int_equal(counted(ZCNET_Q_waits), 1);
 	post(&rig, 512, &layouts[0]);
 	post(&rig, 1012, &layouts[0]);
 	assert_int_equal(zc_rx_put(&rx, m + 1, 3), 2);
+	assert_int_equal(counted(ZCNET_Q_waits), 2);
 	arrived(&rig, 900, 1, 2);
 	arrived(&rig, 900, 2, 1);
 	post(&rig, 1012, &layouts[0]);
@@ -379,6 +383,15 @@ wait_for_a_buffer(void **state)
 	arrived(&rig, 900, 3, 1);
 	assert_int_equal(counted(ZCNET_Q_drop_no_buffer), 0);
 	assert_int_equal(counted(ZCNET_Q_frames), 4);
+	/* Another burst, of which nothing goes at first. */
+	m[0] = frame_of(random_bytes(900, 4), 900, 1, &rng);
+	assert_int_equal(zc_rx_put(&rx, m, 1), 0);
+	assert_int_equal(counted(ZCNET_Q_waits), 3);
+	post(&rig, 1012, &layouts[0]);
+	assert_int_equal(zc_rx_put(&rx, m, 1), 1);
+	arrived(&rig, 900, 4, 1);
+	assert_int_equal(counted(ZCNET_Q_waits), 3);
+	assert_int_equal(counted(ZCNET_Q_drop_no_buffer), 0);
 	rig_fini(&rig);
 }
 

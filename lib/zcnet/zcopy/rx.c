@@ -25,6 +25,7 @@ zc_rx_attach(struct zc_rx *rx, const struct zc_vq_conf *conf, bool mergeable)
 	rx->fill = conf->next_avail;
 	rx->mergeable = mergeable;
 	rx->fault_counted = false;
+	rx->waiting = false;
 	rx->debt = 0;
 	rx->walked = 0;
 	zc_vq_suppress(&rx->vq);
@@ -285,6 +286,15 @@ put_copy(struct zc_rx *rx, struct rte_mbuf *m)
 	return true;
 }
 
+/* Once for a burst, however often it is tried again without a frame of it going. */
+static void
+count_wait(struct zc_rx *rx, bool is_new)
+{
+	if (is_new || !rx->waiting)
+		ZC_COUNT(&rx->counters, waits, 1);
+	rx->waiting = true;
+}
+
 uint16_t
 zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
 {
@@ -302,9 +312,13 @@ zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
 			i += run;
 		else if (put_copy(rx, pkts[i]))
 			i++;
-		else
+		else {
+			count_wait(rx, i > 0);
 			break;
+		}
 	}
+	if (likely(i == n))
+		rx->waiting = false;
 	rx->debt = rx->walked / ZC_WALK_TURN;
 	rx->walked = 0;
 	count_fault(rx);

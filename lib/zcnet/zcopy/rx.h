@@ -37,6 +37,7 @@ struct zc_rx {
 	uint32_t walked; /* descriptors since the last burst, for arming and copies */
 	uint32_t debt;   /* turns to be passed over, for chains that take long to walk */
 	bool fault_counted;
+	bool waiting; /* a burst waits for buffers, and was counted */
 	bool mergeable;
 	struct zc_counters counters;
 	/* control, constant while the queue is live */

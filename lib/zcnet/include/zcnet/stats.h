@@ -47,6 +47,7 @@ extern "C" {
 	X(drop_wrong_queue, "dropped: steered to a guest that it is not for") \
 	X(drop_link_down, "dropped: the link of the peer is down") \
 	X(drop_no_guest, "dropped: no guest, or its driver is not ready") \
+	X(waits, "bursts that waited for the guest's buffers") \
 	X(kicks_sent, "notifications sent to the guest") \
 	X(kicks_suppressed, "notifications the guest did not want") \
 	X(broken, "times the queue was stopped for breaking the rules")

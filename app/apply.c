@@ -85,6 +85,27 @@ app_config_check_workers(const char *path, const struct app_config *config, char
 	return 0;
 }
 
+/* The ports of one kind, in the order of the file. */
+static int
+create_ports(const char *path, const struct app_config *config, enum zcnet_port_type type,
+		char *err, size_t size)
+{
+	char why[APP_ERROR_MAX];
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < config->port_count; i++) {
+		if (config->ports[i].type != type)
+			continue;
+		ret = app_port_create(&config->ports[i], why, sizeof(why));
+		if (ret < 0) {
+			app_error(err, size, "%s: [port %s] %s", path, config->ports[i].name, why);
+			return ret;
+		}
+	}
+	return 0;
+}
+
 int
 app_config_apply(const char *path, const struct app_config *config, char *err, size_t size)
 {
@@ -92,13 +113,12 @@ app_config_apply(const char *path, const struct app_config *config, char *err, s
 	unsigned int i;
 	int ret;
 
-	for (i = 0; i < config->port_count; i++) {
-		ret = app_port_create(&config->ports[i], why, sizeof(why));
-		if (ret < 0) {
-			app_error(err, size, "%s: [port %s] %s", path, config->ports[i].name, why);
-			return ret;
-		}
-	}
+	/* A NIC that is not there, or can't do this, is found before a guest sees a socket. */
+	ret = create_ports(path, config, ZCNET_PORT_ETHDEV, err, size);
+	if (ret == 0)
+		ret = create_ports(path, config, ZCNET_PORT_VHOST, err, size);
+	if (ret < 0)
+		return ret;
 	for (i = 0; i < config->conn_count; i++) {
 		ret = app_conn_create(&config->conns[i], why, sizeof(why));
 		if (ret < 0) {

@@ -154,8 +154,11 @@ def main():
         image = rig.private_network()
         with rig.Rig("zc-demo") as r:
             demo(r, image, "--shell" in sys.argv[1:])
-    except (rig.Fail, rig.Skip) as reason:
+    except rig.Fail as reason:
         sys.exit(f"demo: {reason}")
+    except rig.Skip as reason:
+        print(f"demo: {reason}", file=sys.stderr)
+        sys.exit(reason.status)
     except KeyboardInterrupt:
         sys.exit(130)
 

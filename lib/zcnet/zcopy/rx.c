@@ -150,7 +150,7 @@ zc_rx_arm_run(struct zc_rx *rx, const struct zc_ctor *ctor, struct rte_mbuf *con
 	const uint64_t over = span.begin - (uintptr_t)hot.hva - (least - 1);
 	const uint64_t over_len = span.end - span.begin + least - 1;
 	/* Without a wrap: one index does for all, and the position is the first one's plus that. */
-	const size_t most = RTE_MIN(RTE_MIN(n, zc_vq_avail(&rx->vq)), size - first);
+	const size_t most = RTE_MIN((uint32_t)RTE_MIN(n, zc_vq_avail(&rx->vq)), size - first);
 	uint64_t last;
 	size_t i;
 

@@ -7,7 +7,7 @@ import time
 from random import Random
 
 import nicvm
-from nicvm import Fail, Machine, Wire, rig, wait_for
+from nicvm import Crash, Fail, Machine, Wire, rig, wait_for
 
 FRAMES = 20000
 SILENCE_MS = 10
@@ -205,6 +205,8 @@ def run_steps(machine, r, steps):
     for step, *arguments in steps:
         try:
             step(machine, r, *arguments)
+        except Crash:
+            raise
         except Fail:
             tell(machine)
             raise

@@ -44,6 +44,10 @@ class Late(Fail):
     """It did not happen in time."""
 
 
+class Crash(Fail):
+    """QEMU itself accessed memory that it doesn't have."""
+
+
 class Skip(Exception):
     """This machine lacks something; the text says what, and what to do."""
 
@@ -491,6 +495,11 @@ class Vm:
                     self.lines.put(words[1:])
         self.lines.put(None)
 
+    def _ended(self):
+        status = self.child.wait()
+        kind = Crash if status == -signal.SIGSEGV else Fail
+        return kind(f"QEMU ended with status {status}")
+
     def _answer(self, ident, timeout):
         """The rest of the agent's line that starts with ident; older lines are passed over."""
         end_time = time.monotonic() + timeout
@@ -500,7 +509,7 @@ class Vm:
             except queue.Empty:
                 raise Late(f"the guest didn't answer within {timeout} s") from None
             if words is None:
-                raise Fail(f"QEMU ended with status {self.child.wait()}")
+                raise self._ended()
             if words[0] == ident and len(words) > 1:
                 return words[1:]
 
@@ -508,7 +517,10 @@ class Vm:
         """Run a shell command in the guest: what it printed, or (status, text) unless checked."""
         self.commands += 1
         ident = str(self.commands)
-        self.agent.sendall(f"{ident} {base64.b64encode(command.encode()).decode()}\n".encode())
+        try:
+            self.agent.sendall(f"{ident} {base64.b64encode(command.encode()).decode()}\n".encode())
+        except BrokenPipeError:
+            raise self._ended() from None
         status, *output = self._answer(ident, timeout)
         text = base64.b64decode("".join(output)).decode(errors="replace")
         if not check:

@@ -66,7 +66,7 @@ tables(struct frontend *fe)
 	int region;
 
 	for (unsigned int i = 0; i < fe->conf.pairs; i++) {
-		int ret = gqueue_rx_fill(frontend_rx(fe, i), 4096, &layouts[0]);
+		int ret = gqueue_rx_fill(frontend_rx(fe, i), 12 + 9216, &layouts[0]);
 
 		if (ret < 0)
 			return ret;

@@ -294,14 +294,20 @@ rx_queue_start(struct rte_eth_dev *dev, uint16_t index)
 	return 0;
 }
 
-/* As drivers do that end a device and begin it anew: nothing of its configuration is left. */
-static int
-reset(struct rte_eth_dev *dev)
+static void
+release_queues(struct rte_eth_dev *dev)
 {
 	for (uint16_t i = 0; i < MODEL_QUEUES_MAX; i++) {
 		tx_queue_release(dev, i);
 		rx_queue_release(dev, i);
 	}
+}
+
+/* As drivers do that end a device and begin it anew: nothing of its configuration is left. */
+static int
+reset(struct rte_eth_dev *dev)
+{
+	release_queues(dev);
 	memset(dev->data->rx_queues, 0, dev->data->nb_rx_queues * sizeof(dev->data->rx_queues[0]));
 	memset(dev->data->tx_queues, 0, dev->data->nb_tx_queues * sizeof(dev->data->tx_queues[0]));
 	dev->data->nb_rx_queues = dev->data->nb_tx_queues = 0;
@@ -313,10 +319,7 @@ int
 model_close(struct rte_eth_dev *dev)
 {
 	stop(dev);
-	for (uint16_t i = 0; i < MODEL_QUEUES_MAX; i++) {
-		tx_queue_release(dev, i);
-		rx_queue_release(dev, i);
-	}
+	release_queues(dev);
 	steer_flush(model_of(dev));
 	model_forget(model_of(dev));
 	dev->data->mac_addrs = NULL; /* part of dev_private */

@@ -191,10 +191,11 @@ ethdev_destroy(struct zcnet_port *port)
 {
 	struct ethdev_port *ep = ethdev_port(port);
 
-	if (!ep->removed)
+	if (!ep->removed) {
 		zc_ethdev_let_go(ep);
-	if (!ep->removed && ep->probed)
-		rte_dev_remove(ep->dev_info.device);
+		if (ep->probed)
+			rte_dev_remove(ep->dev_info.device);
+	}
 	for (uint16_t i = 0; i < port->nqueues; i++)
 		zc_ctor_fini(&ep->queue[i].ctor);
 	rte_free(ep->queue);

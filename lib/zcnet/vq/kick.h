@@ -7,7 +7,13 @@
 int zc_kick_init(void);
 void zc_kick_fini(void);
 
-/** Add 1 to a front-end's eventfd. Never blocks, whatever was done to it. Runs on: any thread. */
+/**
+ * Add 1 to a front-end's eventfd. Runs on: any thread.
+ *
+ * Never blocks, whatever was done to it, where the kernel has asynchronous requests (CONFIG_AIO,
+ * and room below fs.aio-max-nr); elsewhere it is a write, which doesn't block as long as the
+ * front-end leaves the file non-blocking.
+ */
 void zc_kick(int fd);
 
 #endif

@@ -219,7 +219,7 @@ take_one(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf **pkt)
 		burst->frames++;
 		burst->bytes += (*pkt)->pkt_len;
 	}
-	*zc_vq_entry(&tx->vq, pos) = (struct vring_used_elem){ .id = head, .len = 0 };
+	*zc_vq_entry(&tx->vq, pos) = zc_vq_used(head, 0);
 	tx->seg_end[pos & tx->vq.mask] = tx->seg_head;
 	tx->vq.next_avail = pos + 1;
 	return what;

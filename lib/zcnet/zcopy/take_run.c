@@ -61,7 +61,9 @@ plain_read(struct zc_tx *tx, const struct zc_take_burst *burst, const struct pla
 	uint64_t last;
 	size_t i = 0;
 
-	if (!zc_region_last(&vq->hot, hdr_len + RTE_MAX(limits->most, limits->reads), &last))
+	if (least > limits->most ||
+			!zc_region_last(&vq->hot, hdr_len + RTE_MAX(limits->most, limits->reads),
+					&last))
 		n = 0;
 	for (; i < n && bytes < left; i++) {
 		size_t head = __atomic_load_n(&heads[i], __ATOMIC_RELAXED);
@@ -138,8 +140,6 @@ take_plain_attached(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mb
 	const struct zc_region hot = tx->vq.hot;
 	struct plain_run run;
 
-	if (limits.least > limits.most)
-		return 0;
 	plain_read(tx, burst, &limits, RTE_MIN(plain_chains(tx, n), plain_segs(tx, burst)), &run);
 	for (size_t i = 0; i < run.n; i++) {
 		pkts[i] = slot[i];
@@ -160,7 +160,7 @@ take_plain_headed(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf
 	struct rte_mbuf **host;
 	struct plain_run run;
 
-	if (burst->limits.segs_max < 2 || limits.least > limits.most)
+	if (burst->limits.segs_max < 2)
 		return 0;
 	n = RTE_MIN(plain_chains(tx, n), plain_segs(tx, burst));
 	plain_read(tx, burst, &limits, zc_take_spare(tx, n), &run);
@@ -208,8 +208,6 @@ take_plain_copied(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf
 		return 0;
 	if (!forced)
 		limits.most = RTE_MIN(limits.most, burst->limits.threshold - 1);
-	if (limits.least > limits.most)
-		return 0;
 	limits.reads = ZC_COPY_READS(limits.most);
 	plain_read(tx, burst, &limits, zc_take_spare(tx, plain_chains(tx, n)), &run);
 	host = plain_hosts(tx, &run);

@@ -108,6 +108,7 @@ class Party:
         self.model = nic.Model(rig, [trial])
         self.zc = self.model.zc
         self.guest = {}
+        self.given_up = [0] * trial.guests      # how often it left a queue of its own
         for number in range(trial.guests):
             self.come(number)
 
@@ -129,6 +130,7 @@ class Party:
 
     def gone(self, number):
         """Nothing of it is with the NIC any more."""
+        self.given_up[number] += 1
         self.zc.guest_gone(self.trial.name(number))
         self.wait(f'guest {number} has no queue', lambda: not self.conn(number)['own_queue'])
 
@@ -141,6 +143,7 @@ class Party:
         name, guest = self.trial.conn_name(number), self.trial.name(number)
         self.zc.shell(f'unbind {name}', nic.PATIENCE)
         self.zc.shell(f'bind {name} {guest} {self.trial.nic} mac {mac(number)}', nic.PATIENCE)
+        self.given_up[number] = 0
 
     def restart(self):
         for command in 'stop', 'start':

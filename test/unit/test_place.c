@@ -216,6 +216,24 @@ who_comes_disturbs_nobody(void **state)
 	assert_int_equal(worker_of(conns[2]), 1);
 }
 
+/* A guest that gave up its own NIC queue too often gets it again. */
+static void
+a_pause_ends(void **state)
+{
+	uint64_t minute = 60 * rte_get_tsc_hz(), end = 100 * minute;
+
+	(void)state;
+	bind_nics(0, -1);
+	zc_control_lock();
+	conns[0]->member.pauses = true;
+	conns[0]->restarts_tsc = end;
+	zc_conn_end_pause(conns[0], end - 4 * minute);
+	assert_true(conns[0]->member.pauses);
+	zc_conn_end_pause(conns[0], end - 3 * minute);
+	assert_false(conns[0]->member.pauses);
+	zc_control_unlock();
+}
+
 static int
 group_setup(void **state)
 {
@@ -244,6 +262,7 @@ main(void)
 				setup, teardown),
 		cmocka_unit_test_setup_teardown(what_one_leaves_is_spread_anew, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_comes_disturbs_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_pause_ends, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

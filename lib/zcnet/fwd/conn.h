@@ -28,14 +28,39 @@ struct zcnet_conn {
 	struct zc_share *share; /* of the NIC with other guests, NULL: the ports are ours alone */
 	struct zc_member member;
 	struct zc_conn_recovery recovery;
-	bool stale;      /* it is being laid out anew: no worker has its streams */
-	bool flush;      /* frames under way are to be dropped at the next layout */
-	bool leaves;     /* the share: its own queue is given up at the next layout */
-	uint16_t na, nb; /* queues of a and b that the streams are laid out for */
+	bool stale;            /* it is being laid out anew: no worker has its streams */
+	bool flush;            /* frames under way are to be dropped at the next layout */
+	bool leaves;           /* the share: its own queue is given up at the next layout */
+	uint64_t restarts_tsc; /* when what it cost the others is paid: see layout.c */
+	uint16_t na, nb;       /* queues of a and b that the streams are laid out for */
 	uint16_t nstreams;
 	struct zc_stream stream[ZC_CONN_STREAMS_MAX];
 	TAILQ_ENTRY(zcnet_conn) next;
 };
+
+/** Longest wait for frames under way to come back of themselves, before a NIC is restarted. */
+#define ZC_CONN_SETTLE_MS 100
+
+static inline bool
+zc_is_nic(const struct zcnet_port *port)
+{
+	return port->type == ZCNET_PORT_ETHDEV;
+}
+
+/** @name The two sides of a connection between a guest and a NIC. */
+/**@{*/
+static inline struct zcnet_port *
+zc_conn_guest(const struct zcnet_conn *conn)
+{
+	return zc_is_nic(conn->a) ? conn->b : conn->a;
+}
+
+static inline struct zcnet_port *
+zc_conn_nic(const struct zcnet_conn *conn)
+{
+	return zc_is_nic(conn->a) ? conn->a : conn->b;
+}
+/**@}*/
 
 /** Would a layout change which streams there are, or what they carry? Lock held. */
 bool zc_conn_is_stale(const struct zcnet_conn *conn);
@@ -46,6 +71,18 @@ bool zc_conn_is_stale(const struct zcnet_conn *conn);
  * which stay as they are.
  */
 void zc_conn_layout(struct zcnet_conn *conn);
+
+/** Drop what waits in its streams, and tell guests of what they got. No worker has any of them. */
+void zc_conn_flush(struct zcnet_conn *conn);
+
+/** @p guest's buffers are armed on no NIC, and nobody takes its frames, from now on. Lock held. */
+void zc_conn_forget_peer(struct zcnet_port *guest);
+
+/** Regular work: let a guest have a queue of its own again that has waited for it. Lock held. */
+void zc_conn_end_pause(struct zcnet_conn *conn, uint64_t now);
+
+/** Copy all that @p guest sends from now on, or no more. Lock held. */
+void zc_conn_recover(struct zcnet_conn *conn, struct zcnet_port *guest, bool on);
 
 /** Regular work, about every 10 ms: stalls and link loss. Lock held. */
 void zc_conn_tick(struct zcnet_conn *conn, uint64_t now);

@@ -36,6 +36,7 @@ struct zc_member {
 	uint16_t queue; /* the NIC's, that may be steered to us alone, 0: there was none left */
 	bool steered;   /* it is */
 	bool copied;    /* steered, and what is for many comes to each of these queues too */
+	bool pauses;    /* it isn't for a while: the guest gave it up too often */
 	bool refused;   /* it can't be, because: */
 	char why[128];
 	struct zc_share *share;

@@ -16,6 +16,7 @@
 #include "../core/control.h"
 #include "../core/error.h"
 #include "../core/export.h"
+#include "host_pool.h"
 
 #define LINK_POLL_MS 100
 #define EVENT_RESET 1u
@@ -198,6 +199,7 @@ ethdev_destroy(struct zcnet_port *port)
 	}
 	for (uint16_t i = 0; i < port->nqueues; i++)
 		zc_ctor_fini(&ep->queue[i].ctor);
+	zc_host_pool_unreserve(ep->host_mp, ep->host_held);
 	rte_free(ep->queue);
 	free(ep);
 }
@@ -294,6 +296,7 @@ ethdev_takes(const struct zcnet_port *port, struct zc_port_takes *takes)
 	takes->attached = can_send(ep) && !ep->removed;
 	takes->dma = ep->iommu;
 	takes->nic = (struct zcnet_port *)(uintptr_t)port;
+	takes->copy_mp = ep->host_mp;
 	takes->segs_max = ep->driver != NULL ? ep->driver->segs_max : 1;
 	if (limit > 0)
 		takes->segs_max = RTE_MIN(takes->segs_max, limit);

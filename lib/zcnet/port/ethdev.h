@@ -54,8 +54,9 @@ struct ethdev_port {
 	bool forgotten; /* by the device: how it was configured */
 	char device[RTE_ETH_NAME_MAX_LEN];
 	bool link_up;
-	uint64_t link_tsc; /* last look at the link */
-	struct rte_mempool *host_mp;
+	uint64_t link_tsc;              /* last look at the link */
+	struct rte_mempool *host_mp;    /* copies that it sends, and what it receives by copy */
+	unsigned int host_held;         /* mbufs that its rings may hold of it */
 	struct ethdev_queue *queue;     /* [nqueues] */
 	const struct zc_steer_way *way; /* while a queue is steered */
 	struct rte_flow *rest;          /* of steer_flow.c: rule for all that isn't steered */

@@ -53,10 +53,14 @@ make_pools(struct ethdev_port *ep)
 	char name[RTE_MEMPOOL_NAMESIZE];
 	uint32_t capacity, size;
 
-	if (!zc_ethdev_can_arm(ep)) {
-		ep->host_mp = zc_host_pool(socket);
-		return ep->host_mp != NULL ? 0 : -ENOMEM;
-	}
+	ep->host_held = ep->port.nqueues * ep->tx_desc;
+	if (!zc_ethdev_can_arm(ep))
+		ep->host_held += ep->port.nqueues * ep->rx_desc;
+	ep->host_mp = zc_host_pool_reserve(socket, ep->host_held);
+	if (ep->host_mp == NULL)
+		return -rte_errno;
+	if (!zc_ethdev_can_arm(ep))
+		return 0;
 	capacity = zc_ethdev_capacity(ep);
 	size = ep->rx_desc * (ep->driver->second_ring ? 2 : 1);
 	size += capacity > 2048 ? ZC_CTOR_EXTRA_JUMBO : ZC_CTOR_EXTRA;
@@ -74,7 +78,9 @@ make_pools(struct ethdev_port *ep)
 static struct rte_mempool *
 queue_pool(struct ethdev_port *ep, uint16_t queue)
 {
-	return ep->host_mp != NULL ? ep->host_mp : ep->queue[queue].ctor.pool.mp;
+	struct rte_mempool *mp = ep->queue[queue].ctor.pool.mp;
+
+	return mp != NULL ? mp : ep->host_mp;
 }
 
 int

@@ -38,10 +38,11 @@ enum zc_queue_state {
 
 /** What a port that sends takes from the one that it is bound to. */
 struct zc_port_takes {
-	bool attached;          /* guest memory */
-	struct zc_iommu *dma;   /* that must know it first, NULL: none */
-	struct zcnet_port *nic; /* that can be told to give it back, NULL: none */
-	bool shared;            /* with other guests */
+	bool attached;               /* guest memory */
+	struct zc_iommu *dma;        /* that must know it first, NULL: none */
+	struct zcnet_port *nic;      /* that can be told to give it back, NULL: none */
+	struct rte_mempool *copy_mp; /* for copies, NULL: any */
+	bool shared;                 /* with other guests */
 	uint16_t segs_max;
 	uint16_t frame_min; /* bytes */
 	uint32_t frame_max;

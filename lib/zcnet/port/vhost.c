@@ -116,6 +116,7 @@ zc_vhost_apply_limits(struct vhost_port *vp)
 			.segs_max = vp->takes.segs_max,
 			.copy = copy_of(vp, q),
 		};
+		q->tx.copy_mp = vp->takes.copy_mp != NULL ? vp->takes.copy_mp : vp->copy_mp;
 		q->rx.full = vp->conf.rx_full;
 		q->rx.copy_counter = rx_copy_counter(vp);
 	}
@@ -528,11 +529,12 @@ static int
 make_queues(struct vhost_port *vp)
 {
 	static unsigned int serial; /* mempools of a deleted port of the same name may live on */
-	struct rte_mempool *mp = zc_host_pool(SOCKET_ID_ANY);
+	struct rte_mempool *mp = zc_host_pool_reserve(SOCKET_ID_ANY, 0);
 	char name[RTE_MEMPOOL_NAMESIZE];
 
 	if (mp == NULL)
 		return -rte_errno;
+	vp->copy_mp = mp;
 	serial++;
 	for (uint16_t i = 0; i < vp->port.nqueues; i++) {
 		struct vhost_queue *q = rte_zmalloc("zc_vhost", sizeof(*q), RTE_CACHE_LINE_SIZE);

@@ -68,6 +68,7 @@ struct vhost_port {
 	bool dma_ready; /* NICs can reach all of map */
 	bool dma_told;  /* that they can't, since they could last */
 	struct vhost_retired *retired;
+	struct rte_mempool *copy_mp; /* for copies to who has no pool for them */
 	struct zc_port_takes takes;
 	struct vhost_queue *queue[ZCNET_QUEUES_MAX];
 	TAILQ_ENTRY(vhost_port) next;

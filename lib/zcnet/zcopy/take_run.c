@@ -225,7 +225,7 @@ take_plain_copied(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf
 static void
 pieces_undo(struct zc_tx *tx, struct rte_mbuf *m)
 {
-	if (m != NULL && m->pool == tx->copy_mp)
+	if (m != NULL && m->pool != tx->pool.mp)
 		tx->nspare++;
 	while (m != NULL) {
 		struct rte_mbuf *next = m->next;

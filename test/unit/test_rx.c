@@ -311,6 +311,25 @@ too_large_for_one_buffer(void **state)
 	rig_fini(&rig);
 }
 
+/* Chains of next to nothing: a frame goes through no more descriptors than a ring has. */
+static void
+walks_no_further_than_a_ring(void **state)
+{
+	const uint32_t room = 16;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, 64, 16384, 0);
+	for (int i = 0; i < 60; i++)
+		post(&rig, room, layout_by_name("indirect-8"));
+	assert_int_equal(put(60 * room - 12, 1), 1);
+	assert_int_equal(counted(ZCNET_Q_drop_no_fit), 1);
+	nothing_arrived(&rig);
+	assert_int_equal(put(3 * room, 2), 1);
+	arrived(&rig, 3 * room, 2, 4);
+	rig_fini(&rig);
+}
+
 static void
 larger_than_the_whole_ring(void **state)
 {
@@ -601,6 +620,7 @@ main(void)
 		cmocka_unit_test(sixty_four_kilobytes),
 		cmocka_unit_test(buffer_of_a_header),
 		cmocka_unit_test(too_large_for_one_buffer),
+		cmocka_unit_test(walks_no_further_than_a_ring),
 		cmocka_unit_test(larger_than_the_whole_ring),
 		cmocka_unit_test(drop_without_a_buffer),
 		cmocka_unit_test(wait_for_a_buffer),

@@ -234,7 +234,9 @@ zc_vhost_settle_rings(struct vhost_port *vp)
 		zc_control_changed();
 }
 
-/* At most a ring of it at a time: the guest may send on. */
+/* So much at a time: the guest may send on, and others wait for this thread. */
+#define DISCARD_MOST 1024
+
 static void
 discard(struct zc_tx *tx)
 {
@@ -246,7 +248,7 @@ discard(struct zc_tx *tx)
 		rte_pktmbuf_free_bulk(pkts, n);
 		ZC_COUNT(&tx->counters, drop_flushed, n);
 		taken += n;
-	} while (n > 0 && taken < tx->vq.size);
+	} while (n > 0 && taken < DISCARD_MOST);
 	zc_tx_complete(tx, rte_rdtsc());
 }
 

@@ -138,15 +138,29 @@ write_num_buffers(struct zc_rx *rx, uint16_t pos, uint16_t num)
 {
 	struct virtio_net_hdr_mrg_rxbuf hdr = { .num_buffers = num };
 
-	if (num > 1 && zc_vq_chain(&rx->vq, zc_vq_entry(&rx->vq, pos)->id, true, &rx->vq.chain) < 0)
-		return;
+	if (num > 1) {
+		if (zc_vq_chain(&rx->vq, zc_vq_entry(&rx->vq, pos)->id, true, &rx->vq.chain) < 0)
+			return;
+		rx->walked += rx->vq.chain.walked;
+	}
 	copy_header(&rx->vq.chain, &hdr, rx->vq.hdr_len);
+}
+
+/*
+ * May the frame go on in another chain? Not without mergeable buffers, nor through more descriptors
+ * than a ring has: chains of next to nothing would keep us walking.
+ */
+static bool
+may_go_on(const struct zc_rx *rx, uint16_t num, uint32_t walked)
+{
+	return num == 0 || (rx->mergeable && num < rx->vq.size && walked < rx->vq.size);
 }
 
 int
 zc_rx_copy(struct zc_rx *rx, const struct rte_mbuf *m)
 {
 	struct cursor cur = { .src = m, .left = m->pkt_len };
+	uint32_t before = rx->walked;
 	uint16_t num = 0;
 
 	while (cur.left > 0) {
@@ -154,7 +168,7 @@ zc_rx_copy(struct zc_rx *rx, const struct rte_mbuf *m)
 		uint32_t hdr_len = num == 0 ? rx->vq.hdr_len : 0;
 		int ret;
 
-		if (num > 0 && (!rx->mergeable || num == rx->vq.size))
+		if (!may_go_on(rx, num, rx->walked - before))
 			return ZCNET_Q_drop_no_fit;
 		ret = open_position(rx, pos);
 		if (ret != 0)

@@ -272,6 +272,7 @@ armed_in_avail_order(void **state)
 	assert_int_equal(zc_rx_undone(&rx), 30);
 	rte_pktmbuf_free_bulk(m, 30);
 	assert_int_equal(ctor.armed, 0);
+	assert_int_equal(ctor.armed_peak, 30);
 	armed_destroy();
 }
 

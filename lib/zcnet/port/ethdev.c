@@ -255,6 +255,7 @@ ethdev_stats(const struct zcnet_port *port, enum zcnet_dir dir, uint16_t queue,
 	stats->enabled = true;
 	if (dir == ZCNET_RX) {
 		stats->out = q->ctor.armed;
+		stats->out_peak = q->ctor.armed_peak;
 		stats->bounces =
 				q->ctor.in_nic > q->ctor.armed ? q->ctor.in_nic - q->ctor.armed : 0;
 	}
@@ -264,8 +265,11 @@ static void
 ethdev_stats_clear(struct zcnet_port *port)
 {
 	for (uint16_t i = 0; i < port->nqueues; i++) {
-		zc_counters_clear(&ethdev_port(port)->queue[i].rx);
-		zc_counters_clear(&ethdev_port(port)->queue[i].tx);
+		struct ethdev_queue *q = &ethdev_port(port)->queue[i];
+
+		zc_counters_clear(&q->rx);
+		zc_counters_clear(&q->tx);
+		q->ctor.armed_peak = q->ctor.armed;
 	}
 }
 

@@ -408,6 +408,7 @@ vhost_stats(const struct zcnet_port *port, enum zcnet_dir dir, uint16_t queue,
 	if (stats->enabled && q->rx.ctor != NULL) {
 		undone = zc_rx_undone(&q->rx);
 		stats->out = q->rx.ctor->armed;
+		stats->out_peak = q->rx.ctor->armed_peak;
 		stats->holes = undone > stats->out ? undone - stats->out : 0;
 	}
 }
@@ -421,6 +422,8 @@ vhost_stats_clear(struct zcnet_port *port)
 		zc_counters_clear(&q->tx.counters);
 		zc_counters_clear(&q->rx.counters);
 		q->tx.out_peak = zc_tx_out(&q->tx);
+		if (q->rx.ctor != NULL)
+			q->rx.ctor->armed_peak = q->rx.ctor->armed;
 	}
 }
 

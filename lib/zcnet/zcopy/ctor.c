@@ -90,6 +90,7 @@ ctor_dequeue(struct zc_pool *pool, struct rte_mbuf **obj, unsigned int n)
 		if (run == 0)
 			dispense(ctor, rx, obj[i++]);
 	}
+	ctor->armed_peak = RTE_MAX(ctor->armed_peak, ctor->armed);
 	for (; i < n; i++) {
 		dispense_bounce(obj[i]);
 		ctor->in_nic++;

@@ -44,10 +44,11 @@ struct zc_ctor {
 	unsigned int owner; /* lcore that polls the NIC queue */
 	uint16_t capacity;  /* bytes the NIC may write into one buffer */
 	/* owner */
-	uint32_t in_nic;    /* mbufs with the driver */
-	uint32_t armed;     /* mbufs that point at guest buffers, with the driver or received */
-	uint32_t armed_old; /* of these, the ones armed from an older map */
-	uint8_t gen;        /* of the guest's map */
+	uint32_t in_nic;     /* mbufs with the driver */
+	uint32_t armed;      /* mbufs that point at guest buffers, with the driver or received */
+	uint32_t armed_peak; /* control may lower */
+	uint32_t armed_old;  /* of these, the ones armed from an older map */
+	uint8_t gen;         /* of the guest's map */
 	uint32_t nfree;
 	struct rte_mbuf **free; /* [pool.size], last in first out */
 	struct zc_pool pool;

@@ -22,6 +22,9 @@ import noise
 
 CPU_GUEST, CPU_SWITCH = 0, 1
 READY_SECONDS = 30
+MBUF_ROOM = 2048
+# Of testpmd's event thread, with the ends of lines around it.
+EVENT = re.compile(rb'Port \d+: [^\n]* event\n|\n')
 
 
 class Failed(Exception):
@@ -146,9 +149,9 @@ class Testpmd(Switch):
         self.wait_for(lambda: all(map(os.path.exists, self.sockets)), 'socket')
 
     def read_prompt(self, asked):
-        """What is written until the next prompt. Events come at any time, even amid the echo."""
+        """What is written until the next prompt. Events come at any time, even amid the prompt."""
         text, end = b'', time.monotonic() + READY_SECONDS
-        while self.prompt not in text:
+        while self.prompt not in EVENT.sub(b'', text):
             if not select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))[0]:
                 raise self.complaint(f'no prompt after {asked}, but {text!r}')
             got = os.read(self.process.stdout.fileno(), 65536)
@@ -171,9 +174,6 @@ class Testpmd(Switch):
 
     def stop(self):
         self.kill()
-
-
-MBUF_ROOM = 2048
 
 
 class TestpmdZcnet(Testpmd):

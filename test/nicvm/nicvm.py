@@ -100,7 +100,7 @@ class Machine(rig.Vm):
     """The machine that zcnet runs in. Its second CPU is the worker's alone."""
 
     def __init__(self, r, image, nic, iommu=True, aw_bits=48):
-        super().__init__(r, image, "machine", cpus=3, memory_mb=1536)
+        super().__init__(r, image, "machine", cpus=2, memory_mb=1536)
         self.nic = nic
         self.iommu = iommu
         self.aw_bits = aw_bits
@@ -110,7 +110,7 @@ class Machine(rig.Vm):
         # no switch polls outside: all CPUs are for QEMU, and before others
         os.sched_setaffinity(0, range(os.cpu_count()))
         with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, -10)
+            os.setpriority(os.PRIO_PROCESS, 0, -20)
 
     def kernel_arguments(self):
         # The first messages of a kernel with an IOMMU are many. On a busy machine its look at the

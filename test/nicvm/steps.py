@@ -11,7 +11,7 @@ from nicvm import Crash, Fail, Machine, Wire, rig, wait_for
 
 FRAMES = 20000
 SILENCE_MS = 10
-SILENCE_TRIES = 6
+SILENCE_TRIES = 10
 THRESHOLD = 256     # shorter frames of a guest are copied
 # Receive buffers of a guest by the bytes of the first one behind the header.
 BUFFERS = {
@@ -113,24 +113,21 @@ def return_times(machine, size, count, repeat=20):
 def silence(machine, _r):
     """The last frames before silence: their buffers are back in time, nothing follows them.
 
-    An emulated machine whose CPUs outnumber the real ones adds time of its own, often more than the
-    limit. So copied frames, whose buffers wait for no NIC, say what to add to it; three bursts in
-    four have to be within it, and the best of some tries counts: what is wrong with zcnet is wrong
-    in each.
+    An emulated machine stands still for longer than that now and then, when something else runs on
+    the real one. So all of some bursts have to be in time, and the best of some tries counts: what
+    is wrong with zcnet is wrong in each.
     """
     for count in 1, 7, 31:
         for left in reversed(range(SILENCE_TRIES)):
-            copied, _ = return_times(machine, 100, count)
             times, counted = return_times(machine, 1000, count)
-            print(f"silence after {count}: buffers back after {times[0]} to {times[-1]} us, three "
-                  f"in four by {times[14]}; copied {copied[0]} to {copied[-1]}, {copied[14]}",
+            print(f"silence after {count}: buffers back after {times[0]} to {times[-1]} us",
                   flush=True)
             if share("those", counted) < 99:
                 raise Fail(f"silence after {count}: {counted}")
-            if times[14] <= copied[14] + SILENCE_MS * 1000:
+            if times[-1] <= SILENCE_MS * 1000:
                 break
             if left == 0:
-                raise Fail(f"silence after {count}: not within {SILENCE_MS} ms: {times}, {copied}")
+                raise Fail(f"silence after {count}: not within {SILENCE_MS} ms: {times}")
 
 
 def settled(machine):

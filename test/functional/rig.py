@@ -11,6 +11,7 @@ without a name (private_network()). When a test fails, the counters of every zcn
 all logs are shown.
 """
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -254,6 +255,14 @@ class Zcnet(Process):
 
     def fds(self):
         return len(os.listdir(f'/proc/{self.pid}/fd'))
+
+    def worker(self):
+        """What /proc has of the first worker's thread."""
+        for task in glob.glob(f'/proc/{self.pid}/task/*'):
+            with open(f'{task}/comm') as comm:
+                if 'worker' in comm.read():
+                    return task
+        raise Fail(f'{self.name} has no worker')
 
     def guest_maps(self):
         """Mappings of guest memory, as /proc names them."""

@@ -61,15 +61,26 @@ int mode_duplex(struct frontend *fe, const struct options *o);
 /** words. */
 int mode_words(struct frontend *fe, const struct options *o);
 
-/** kick, reset, break, reconnect and toggle; malformed. */
+/** kick, reset, break, reconnect, toggle, tables, reset-rx and malformed-rx. */
 int mode_attack(struct frontend *fe, const struct options *o);
+
+/** malformed. */
 int mode_malformed(struct frontend *fe, const struct options *o);
+
+/**
+ * Post chains of @p bytes on a receive queue that break the rules, one of each kind; @p kind is
+ * the first one's. @return 0, or as gqueue_rx_post()
+ */
+int malformed_rx_post(struct frontend *fe, unsigned int pair, uint32_t bytes, unsigned int kind);
 
 /** Post receive buffers on every queue; complains. */
 int post_buffers(struct frontend *fe, const struct options *o);
 
 /** Whether a signal asked for the end. */
 bool stopped(void);
+
+/** Whoever sends to it may begin; or its attacks do. */
+void say_ready(void);
 
 /** A line on stderr. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

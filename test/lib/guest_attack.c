@@ -5,11 +5,12 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
 #include "guest.h"
+
+#define BUFFER 2048  /* bytes of a receive buffer */
+#define WAIT_US 1000 /* for a frame */
 
 static int
 reset(struct frontend *fe)
@@ -76,6 +77,36 @@ tables(struct frontend *fe)
 	return region < 0 ? region : frontend_mem_del(fe, region);
 }
 
+/* When the device has them, and has received into some of them in place. */
+static int
+reset_receiving(struct frontend *fe)
+{
+	for (unsigned int i = 0; i < fe->conf.pairs; i++) {
+		int ret = gqueue_rx_fill(frontend_rx(fe, i), BUFFER, &layouts[0]);
+
+		if (ret < 0)
+			return ret;
+		frontend_publish(fe, frontend_rxq(i));
+	}
+	frontend_wait_used(fe, frontend_rxq(0), fe->conf.ring_size / 2u, WAIT_US, false);
+	return reset(fe);
+}
+
+/* The first that the device looks at stops the ring; it's another one each time. */
+static int
+break_receiving(struct frontend *fe)
+{
+	static unsigned int turn;
+
+	for (unsigned int i = 0; i < fe->conf.pairs; i++) {
+		int ret = malformed_rx_post(fe, i, BUFFER, turn++);
+
+		if (ret < 0)
+			return ret;
+	}
+	return reset(fe);
+}
+
 static int
 kick(struct frontend *fe)
 {
@@ -94,6 +125,8 @@ static const struct {
 	{ "reconnect", reconnect },
 	{ "toggle", toggle },
 	{ "tables", tables },
+	{ "reset-rx", reset_receiving },
+	{ "malformed-rx", break_receiving },
 };
 
 int
@@ -105,78 +138,11 @@ mode_attack(struct frontend *fe, const struct options *o)
 
 	while (strcmp(attacks[i].mode, o->mode) != 0)
 		i++;
+	say_ready();
 	for (; ret == 0 && !stopped(); n++)
 		ret = attacks[i].act(fe);
 	if (ret < 0)
 		complain("%s", frontend_error(fe));
 	printf("{\"mode\":\"%s\",\"done\":%llu}\n", o->mode, (unsigned long long)n);
-	return ret;
-}
-
-/* ---- chains that break the rules ---- */
-
-/* Make the one descriptor of a good chain a bad one. */
-static void
-bend(struct vring_desc *d, uint16_t id)
-{
-	switch (id % 8) {
-	case 0:
-		d->flags = VRING_DESC_F_NEXT;
-		d->next = id;
-		break;
-	case 1:
-		d->len = 0;
-		break;
-	case 2:
-		d->addr = 1;
-		break;
-	case 3:
-		d->addr = UINT64_MAX - 1;
-		break;
-	case 4:
-		d->flags = VRING_DESC_F_WRITE;
-		break;
-	case 5:
-		d->len = UINT32_MAX;
-		break;
-	case 6:
-		d->flags = VRING_DESC_F_INDIRECT;
-		d->len = 24;
-		break;
-	default:
-		d->flags = VRING_DESC_F_INDIRECT;
-		d->len = 0xfffffff0;
-		break;
-	}
-}
-
-static int
-bad_turns(struct flood *f)
-{
-	int ret = 0;
-
-	while (ret >= 0 && !stopped())
-		ret = flood_poll(f);
-	if (ret < 0)
-		complain("%s", f->err);
-	return ret < 0 ? ret : 0;
-}
-
-/* The device gives bad chains back too, in order: a ring full of them stays full. */
-int
-mode_malformed(struct frontend *fe, const struct options *o)
-{
-	struct flood f;
-	int ret = flood_init(&f, fe, frontend_txq(0), &o->flood);
-
-	if (ret < 0) {
-		complain("cannot flood: %s", strerror(-ret));
-		return ret;
-	}
-	for (unsigned int i = 0; i < f.chains; i++)
-		bend(&f.q->ring.split.desc[f.head[i]], f.head[i]);
-	ret = bad_turns(&f);
-	printf("{\"mode\":\"malformed\",\"done\":%llu}\n", (unsigned long long)f.count);
-	flood_fini(&f);
 	return ret;
 }

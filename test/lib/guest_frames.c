@@ -321,14 +321,6 @@ receive_rest(struct traffic *t)
 	return ret;
 }
 
-/* Whoever sends to it may begin. */
-static void
-say_ready(void)
-{
-	puts("{\"mode\":\"ready\"}");
-	fflush(stdout);
-}
-
 int
 mode_frames(struct frontend *fe, const struct options *o)
 {

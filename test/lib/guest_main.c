@@ -35,6 +35,13 @@ stopped(void)
 	return stop;
 }
 
+void
+say_ready(void)
+{
+	puts("{\"mode\":\"ready\"}");
+	fflush(stdout);
+}
+
 static int
 check_alive(struct frontend *fe)
 {
@@ -394,6 +401,9 @@ const struct mode modes[] = {
 	{ "reconnect", mode_attack, "connect and start the device, until SIGTERM" },
 	{ "toggle", mode_attack, "disable and enable every ring, until SIGTERM" },
 	{ "tables", mode_attack, "new memory tables with buffers posted, until SIGTERM" },
+	{ "reset-rx", mode_attack, "receive a frame and reset the device, until SIGTERM" },
+	{ "malformed-rx", mode_attack,
+			"post chains that break the rules and reset the device, until SIGTERM" },
 	{ "malformed", mode_malformed, "send chains that break the rules, until SIGTERM" },
 	{ "cut", mode_cut, "stop, empty the file that the rings lie in, and start again" },
 	{ "idle", mode_idle, "post receive buffers and discard, until SIGTERM or --seconds" },

@@ -3,6 +3,7 @@
  * vhost-user front-end: its memory, its life, its rings. What it says: vhu.c.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -69,14 +70,25 @@ align(uint64_t x, uint64_t a)
 }
 
 static int
+memory_file(struct frontend *fe, unsigned int i)
+{
+	char name[] = "guest0";
+
+	if (fe->hugetlbfs < 0)
+		return memfd_create("guest", MFD_CLOEXEC | (fe->conf.hugepages ? MFD_HUGETLB : 0));
+	name[5] += (char)i;
+	return openat(fe->hugetlbfs, name, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+}
+
+static int
 region_map(struct frontend *fe, unsigned int i)
 {
 	struct gmem_region *r = &fe->mem.region[i];
-	int fd = memfd_create("guest", MFD_CLOEXEC | (fe->conf.hugepages ? MFD_HUGETLB : 0));
+	int fd = memory_file(fe, i);
 	void *va;
 
 	if (fd < 0)
-		return frontend_failed(fe, -errno, "cannot create a memfd: %s", strerror(errno));
+		return frontend_failed(fe, -errno, "cannot create a file: %s", strerror(errno));
 	if (ftruncate(fd, (off_t)r->size) < 0) {
 		close(fd);
 		return frontend_failed(fe, -errno, "cannot size a memfd: %s", strerror(errno));
@@ -148,10 +160,30 @@ memory_settle(struct frontend *fe)
 }
 
 static int
+files_create(struct frontend *fe)
+{
+	uint64_t bytes = 0;
+	int ret = 0;
+
+	for (unsigned int i = 0; i < fe->mem.n; i++)
+		bytes += fe->mem.region[i].size;
+	if (fe->conf.hugetlbfs) {
+		fe->hugetlbfs = frontend_hugetlbfs_create(fe, bytes);
+		if (fe->hugetlbfs < 0)
+			return fe->hugetlbfs;
+	}
+	for (unsigned int i = 0; i < fe->conf.regions && ret == 0; i++) {
+		ret = region_map(fe, i);
+		if (ret < 0)
+			fe->mem.n = i;
+	}
+	return ret;
+}
+
+static int
 memory_create(struct frontend *fe)
 {
 	const struct frontend_conf *fc = &fe->conf;
-	int ret;
 
 	fe->mem.n = fc->regions;
 	if (fc->cross)
@@ -176,14 +208,7 @@ memory_create(struct frontend *fe)
 		if (fe->mem.region[i].size == 0)
 			reserve(fe, i, 4096);
 	memory_settle(fe);
-	for (unsigned int i = 0; i < fc->regions; i++) {
-		ret = region_map(fe, i);
-		if (ret < 0) {
-			fe->mem.n = i;
-			return ret;
-		}
-	}
-	return 0;
+	return files_create(fe);
 }
 
 int
@@ -292,7 +317,7 @@ frontend_create(const struct frontend_conf *conf)
 	if (fe == NULL)
 		return NULL;
 	fe->conf = *conf;
-	fe->sock = fe->listen_fd = -1;
+	fe->sock = fe->listen_fd = fe->hugetlbfs = -1;
 	ret = conf_check(fe);
 	if (ret == 0)
 		ret = queues_create(fe);
@@ -328,6 +353,8 @@ frontend_destroy(struct frontend *fe)
 	for (unsigned int i = 0; i < fe->mem.n; i++)
 		if (fe->mem.region[i].va != NULL)
 			region_unmap(fe, i);
+	if (fe->hugetlbfs >= 0)
+		close(fe->hugetlbfs);
 	free(fe->queue);
 	free(fe);
 }

@@ -104,6 +104,7 @@ struct frontend_conf {
 	uint64_t extra_bytes; /* more memory, per queue, for the flood */
 	bool cross;           /* let the last two regions touch, for crossing layouts; needs 3 */
 	bool hugepages;
+	bool hugetlbfs;    /* of its own, no larger than the memory; with hugepages */
 	uint64_t features; /* wanted; default VERSION_1, MRG_RXBUF, MQ, INDIRECT, EVENT_IDX */
 	uint64_t protocol_features; /* wanted; default MQ, REPLY_ACK */
 	bool no_protocol_features;  /* do as if we had never heard of them */
@@ -129,6 +130,7 @@ struct frontend {
 	int sock, listen_fd;
 	struct gmem mem;
 	int memfd[GMEM_REGIONS_MAX];
+	int hugetlbfs;              /* that the memory lies in, or -1 */
 	uint64_t features;          /* negotiated */
 	uint64_t offered;           /* by the back-end */
 	uint64_t protocol_features; /* negotiated */
@@ -201,6 +203,11 @@ int frontend_mem_del(struct frontend *fe, unsigned int region);
  * regions they lie in have to stay. @return as frontend_mem_add()
  */
 int frontend_mem_move(struct frontend *fe);
+
+/** Take the memory behind a region away: whoever touches it gets SIGBUS. */
+int frontend_mem_lose(struct frontend *fe, unsigned int region);
+/** Punch a hole into it: there are zeros from now on. */
+int frontend_mem_punch(struct frontend *fe, unsigned int region, uint64_t offset, uint64_t bytes);
 
 /** Publish what was added to a queue and kick if the device wants it. */
 void frontend_publish(struct frontend *fe, unsigned int index);

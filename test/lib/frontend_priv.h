@@ -11,6 +11,12 @@
 int frontend_failed(struct frontend *fe, int ret, const char *format, ...)
 		__attribute__((format(printf, 3, 4)));
 
+/**
+ * Memory files of a hugetlbfs of their own that holds no more than these @p bytes. Its
+ * descriptor, or negative.
+ */
+int frontend_hugetlbfs_create(struct frontend *fe, uint64_t bytes);
+
 /** Begin to listen on conf.path. */
 int frontend_listen(struct frontend *fe);
 

@@ -8,17 +8,11 @@
 #include <string.h>
 
 #include "clock.h"
-#include "guest.h"
+#include "guest_duplex.h"
 #include "rng.h"
 
-struct duplex {
-	struct flood tx, rx;
-	uint64_t sent, received; /* before the last reset */
-	uint64_t rng;
-};
-
-static int
-begin(struct duplex *d, struct frontend *fe, const struct options *o)
+int
+duplex_begin(struct duplex *d, struct frontend *fe, const struct options *o)
 {
 	struct flood_conf tx = o->flood, rx = o->flood;
 	int ret;
@@ -36,8 +30,8 @@ begin(struct duplex *d, struct frontend *fe, const struct options *o)
 	return ret;
 }
 
-static void
-finish(struct duplex *d)
+void
+duplex_finish(struct duplex *d)
 {
 	d->sent += d->tx.count;
 	d->received += d->rx.count;
@@ -69,8 +63,8 @@ run(struct duplex *d, struct frontend *fe, const struct options *o, uint64_t cha
 	return 0;
 }
 
-static int
-reset(struct frontend *fe)
+int
+duplex_reset(struct frontend *fe)
 {
 	int ret = frontend_stop(fe);
 
@@ -88,19 +82,19 @@ mode_duplex(struct frontend *fe, const struct options *o)
 {
 	struct duplex d = { .rng = o->plan.seed };
 	unsigned int n = 0;
-	int ret = begin(&d, fe, o);
+	int ret = duplex_begin(&d, fe, o);
 
 	while (ret == 0) {
 		ret = run(&d, fe, o,
 				o->resets == 0 ? UINT64_MAX :
 						 rng_range(&d.rng, 1, (uint32_t)o->count));
-		finish(&d);
+		duplex_finish(&d);
 		if (ret < 0 || stopped() || n == o->resets)
 			break;
-		ret = reset(fe);
+		ret = duplex_reset(fe);
 		n++;
 		if (ret == 0)
-			ret = begin(&d, fe, o);
+			ret = duplex_begin(&d, fe, o);
 	}
 	printf("{\"mode\":\"duplex\",\"resets\":%u,\"sent\":%llu,\"received\":%llu}\n", n,
 			(unsigned long long)d.sent, (unsigned long long)d.received);

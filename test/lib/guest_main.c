@@ -62,16 +62,18 @@ stdin_ended(void)
 	return poll(&p, 1, 0) == 1 && read(STDIN_FILENO, &byte, 1) == 0;
 }
 
-/* Empty the files: all rings lie in the first, buffers in the others. */
+/* All rings lie in the first, buffers in the others. */
 static int
 cut_memory(struct frontend *fe, enum cut cut)
 {
 	unsigned int first = cut == CUT_RINGS ? 0 : 1, end = cut == CUT_RINGS ? 1 : fe->mem.n;
 
 	for (unsigned int i = first; i < end; i++) {
-		if (ftruncate(fe->memfd[i], 0) < 0) {
-			complain("cannot cut region %u: %s", i, strerror(errno));
-			return -errno;
+		int ret = frontend_mem_lose(fe, i);
+
+		if (ret < 0) {
+			complain("%s", frontend_error(fe));
+			return ret;
 		}
 	}
 	printf("{\"cut\":%u}\n", end - first);
@@ -166,7 +168,7 @@ floods_run(struct frontend *fe, struct flood *f, const struct options *o, uint64
 			continue;
 		if (cut != CUT_NOTHING && stdin_ended()) {
 			if (cut_memory(fe, cut) < 0)
-				return -errno;
+				return -EIO;
 			if (cut == CUT_RINGS)
 				stay_without_rings(fe);
 			cut = CUT_NOTHING;
@@ -394,6 +396,8 @@ const struct mode modes[] = {
 	{ "both", mode_frames, "random, and verify what comes back or another's both sends" },
 	{ "burst", mode_burst, "send --count frames, then wait for their buffers" },
 	{ "duplex", mode_duplex, "flood and sink at once, until SIGTERM or after --resets" },
+	{ "punch", mode_punch,
+			"flood and sink while holes are punched into memory, until SIGTERM" },
 	{ "words", mode_words, "as stdin says: send frames of one word, note those received" },
 	{ "kick", mode_attack, "kick every ring, until SIGTERM" },
 	{ "reset", mode_attack, "reset the device, until SIGTERM" },
@@ -405,7 +409,7 @@ const struct mode modes[] = {
 	{ "malformed-rx", mode_attack,
 			"post chains that break the rules and reset the device, until SIGTERM" },
 	{ "malformed", mode_malformed, "send chains that break the rules, until SIGTERM" },
-	{ "cut", mode_cut, "stop, empty the file that the rings lie in, and start again" },
+	{ "cut", mode_cut, "stop, lose the file that the rings lie in, and start again" },
 	{ "idle", mode_idle, "post receive buffers and discard, until SIGTERM or --seconds" },
 	{ 0 },
 };

@@ -48,6 +48,7 @@ static const struct {
 	{ "mergeable", true, "0 or 1: offer mergeable receive buffers (1)" },
 	{ "features", true, "comma list of event_idx, indirect, version_1, mq; 'none' (all)" },
 	{ "hugepages", false, "guest memory on 2 MB pages" },
+	{ "hugetlbfs", false, "these of a file system of one's own, which --cut leaves none of" },
 	{ "regions", true, "memory regions, 1 to 8; from 3 on buffers may cross two (3)" },
 	{ "slot-bytes", true, "room for one chain (16384)" },
 	{ "size", true, "bytes of a frame in flood and burst (64)" },
@@ -77,7 +78,7 @@ static const struct {
 	{ "batch", true, "flood, sink: chains to wait for (32)" },
 	{ "nap", true, "flood, sink: microseconds to sleep between two turns (0)" },
 	{ "exact", false, "sink: read every header, count frames and bytes" },
-	{ "cut", true, "flood, sink: when stdin ends, empty the file of 'rings' or 'buffers'" },
+	{ "cut", true, "flood, sink: when stdin ends, lose the file of 'rings' or 'buffers'" },
 	{ "resets", true, "duplex: resets of the device, each after up to --count chains (0)" },
 	{ "repeat", true, "burst: so many times (1)" },
 	{ "call", false, "burst: wait for the call instead of polling" },
@@ -256,6 +257,8 @@ set_option(struct options *o, const char *name, char *arg)
 		o->fe.server = true;
 	else if (strcmp(name, "hugepages") == 0)
 		o->fe.hugepages = true;
+	else if (strcmp(name, "hugetlbfs") == 0)
+		o->fe.hugepages = o->fe.hugetlbfs = true;
 	else if (strcmp(name, "no-mixed") == 0)
 		o->may &= ~(unsigned int)LAYOUT_MAY_MIX;
 	else if (strcmp(name, "hdr-alone") == 0)

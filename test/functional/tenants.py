@@ -58,13 +58,13 @@ class Books:
 class Guest:
     """zcnet-guest's words on a port, and its memory."""
 
-    def __init__(self, rig, zc, port, *args, **kwargs):
-        self.rig, self.zc, self.port, self.args, self.kwargs = rig, zc, port, args, kwargs
+    def __init__(self, rig, zc, port, *args, pairs=1):
+        self.rig, self.zc, self.port, self.args, self.pairs = rig, zc, port, args, pairs
         self.start()
 
     def start(self):
-        self.process = self.rig.guest(*GUEST_ARGS, *self.args, 'words', name=self.port, **self.kwargs)
-        self.zc.guest_up(self.port)
+        self.process = self.rig.guest(*GUEST_ARGS, *self.args, 'words', name=self.port)
+        self.zc.guest_up(self.port, self.pairs)
 
     def regions(self):
         """Its memory, opened."""
@@ -93,7 +93,7 @@ class Guest:
         meanwhile()
         r.check('"written":0}' in self.order('back'), f'{self.port}: written after the reset: '
                 f'{self.process.output()}')
-        self.zc.guest_up(self.port)
+        self.zc.guest_up(self.port, self.pairs)
 
     def kill(self, meanwhile):
         """Its process goes without a word; when the switch says that it knows, no byte changes."""

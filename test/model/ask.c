@@ -5,7 +5,8 @@
  *   /model/info,NAME            what came over the cables of a device, and all violations
  *   /model/set,NAME,KEY,VALUE   KEY: frames, word, stall-tx, stall-rx, refuse, link-down, reset (it
  *                               asks for one); on one that guests share frames are each guest's,
- *                               and there are broadcasts, strangers
+ *                               and there are broadcasts, strangers; of the cable N alone: wordN,
+ *                               macN (a guest's number), vlanN
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -82,6 +83,48 @@ set_frames(struct model *model, unsigned int first, unsigned int n, uint64_t fra
 	return 0;
 }
 
+/* A frame that waits on the cable is of what was before. */
+static void
+set_word(struct wire *wire, uint32_t word)
+{
+	wire->word = word;
+	wire->len = 0;
+}
+
+static int
+set_words(struct model *model, uint32_t word)
+{
+	engine_lock();
+	for (unsigned int i = 0; i < MODEL_WIRES_MAX; i++)
+		set_word(&model->wire[i], word);
+	engine_unlock();
+	return 0;
+}
+
+/* A key that ends with the number of a cable. */
+static bool
+set_wire(struct model *model, const char *key, uint64_t value)
+{
+	size_t len = strcspn(key, "0123456789");
+	unsigned int number = (unsigned int)(key[len] - '0');
+	struct wire *wire = &model->wire[number];
+	bool known = true;
+
+	if (key[len] == '\0' || number >= MODEL_WIRES_MAX)
+		return false;
+	engine_lock();
+	if (strncmp(key, "word", len) == 0)
+		set_word(wire, (uint32_t)value);
+	else if (strncmp(key, "mac", len) == 0)
+		wire->plan.dst.byte[5] = (uint8_t)value;
+	else if (strncmp(key, "vlan", len) == 0)
+		wire->vlan = (uint16_t)value;
+	else
+		known = false;
+	engine_unlock();
+	return known;
+}
+
 static int
 apply(struct rte_eth_dev *dev, const char *key, uint64_t value)
 {
@@ -96,10 +139,10 @@ apply(struct rte_eth_dev *dev, const char *key, uint64_t value)
 		{ "link-down", &model->link_down },
 	};
 
-	if (strcmp(key, "word") == 0) {
-		__atomic_store_n(&model->word, (uint32_t)value, __ATOMIC_RELAXED);
+	if (strcmp(key, "word") == 0)
+		return set_words(model, (uint32_t)value);
+	if (set_wire(model, key, value))
 		return 0;
-	}
 	if (strcmp(key, "frames") == 0)
 		return set_frames(model, 0, model->guests > 0 ? model->guests : MODEL_QUEUES_MAX,
 				value);

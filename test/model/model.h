@@ -112,9 +112,11 @@ struct wire {
 	uint8_t sent[MODEL_FRAME_MAX];
 	/* to zcnet */
 	struct frame_plan plan;
-	uint32_t tag;    /* queue that frames say they are of */
+	uint32_t tag; /* queue that frames say they are of */
+	/* /model/set writes */
 	uint16_t vlan;   /* they have this tag, 0: none */
-	uint64_t frames; /* to send; /model/set writes */
+	uint32_t word;   /* all that they say, 0: they are made from their number */
+	uint64_t frames; /* to send */
 	uint64_t seq;    /* frames made */
 	uint64_t due_us;
 	uint64_t rx_flushed, oversize, no_mbuf;
@@ -181,7 +183,6 @@ struct model {
 	struct rte_ether_addr mac[MODEL_MACS_MAX];
 	bool vmdq;        /* configured for it; control */
 	uint32_t len_max; /* of frames */
-	uint32_t word;    /* all that frames say, 0: they are made from their number */
 	uint64_t seed;
 	uint16_t guests;       /* that share it, 0: frames are by queue */
 	uint64_t starts;       /* control */

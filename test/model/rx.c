@@ -92,16 +92,15 @@ put_tag(struct wire *wire)
 
 /* The frame that is next to come in. False: there is none. */
 static bool
-make_frame(const struct model *model, struct wire *wire)
+make_frame(struct wire *wire)
 {
-	uint32_t word = __atomic_load_n(&model->word, __ATOMIC_RELAXED);
-
 	if (wire->len > 0)
 		return true;
 	if (wire->seq >= __atomic_load_n(&wire->frames, __ATOMIC_RELAXED))
 		return false;
-	if (word != 0)
-		wire->len = frame_words(&wire->plan, wire->tag, wire->seq++, &word, wire->next);
+	if (wire->word != 0)
+		wire->len = frame_words(&wire->plan, wire->tag, wire->seq++, &wire->word,
+				wire->next);
 	else
 		wire->len = frame_make(&wire->plan, wire->tag, wire->seq++, wire->next);
 	if (wire->vlan > 0)
@@ -175,7 +174,7 @@ rx_work(struct model *model, struct wire *wire, uint64_t now)
 
 	if (now < wire->due_us)
 		return 0;
-	while (n < model->traits.batch && make_frame(model, wire) && receive(model, wire))
+	while (n < model->traits.batch && make_frame(wire) && receive(model, wire))
 		n++;
 	if (n == 0)
 		return 0;

@@ -15,6 +15,7 @@ FOREVER = 1 << 40
 RATE = 1000             # frames a second from each queue of a guest: several share a CPU
 QUEUES_MAX, GUESTS_MAX = 4, 5           # of the model
 STEERED_PAIR = 1
+GOOD = {'dma': 1, 'grain': 'byte', 'segs': 64, 'tx-min': 0, 'second': 0}
 WRONG = ('altered', 'bad_header', 'out_of_order')
 
 

@@ -3,6 +3,7 @@
  * Prebuilt chains going round.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -296,6 +297,43 @@ recycle(struct flood *f, uint16_t n)
 	return n;
 }
 
+/* So long the worker wanted its CPU and somebody else had it, since it began. */
+static uint64_t
+worker_wait_us(const struct flood *f)
+{
+	unsigned long long ran_ns, wait_ns = 0;
+	FILE *file = f->conf.worker != NULL ? fopen(f->conf.worker, "re") : NULL;
+
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%llu %llu", &ran_ns, &wait_ns) != 2)
+		wait_ns = 0;
+	fclose(file);
+	return wait_ns / 1000;
+}
+
+/* Nothing came back: that it is so at vain_us is known, however late this process is later. */
+static void
+nap_still(struct flood *f)
+{
+	if (f->still == STILL_NAP + 1) {
+		f->still_us = f->nap_us = clock_us();
+		f->still_wait_us = worker_wait_us(f);
+	}
+	f->vain_us = f->nap_us;
+	clock_nap_us(20);
+	f->nap_us = clock_us();
+}
+
+static void
+note_gap(struct flood *f)
+{
+	uint64_t gap = f->vain_us - f->still_us, wait = worker_wait_us(f) - f->still_wait_us;
+
+	if (gap > wait && gap - wait > f->gap_us)
+		f->gap_us = gap - wait;
+}
+
 /* Whether there is enough to do; a device that writes is left in peace for a while. */
 static bool
 look(struct flood *f, uint16_t *n)
@@ -310,7 +348,7 @@ look(struct flood *f, uint16_t *n)
 	if (*n > 0 && f->still > STILL_TAKE)
 		return true;
 	if (f->still > STILL_NAP)
-		clock_nap_us(20);
+		nap_still(f);
 	for (int i = 0; i < 16; i++)
 		clock_pause();
 	return false;
@@ -328,6 +366,8 @@ flood_poll(struct flood *f)
 	start = clock_cycles();
 	if (n > (uint16_t)(f->avail - f->used))
 		return broken(f, "used index runs ahead of what is available");
+	if (f->still > STILL_NAP)
+		note_gap(f);
 	f->still = 0;
 	f->dry += n == (uint16_t)(f->avail - f->used);
 	ret = recycle(f, n);

@@ -26,6 +26,7 @@ struct flood_conf {
 	bool exact;             /* rx: read every used entry and header, count frames and bytes */
 	unsigned int batch;     /* chains to wait for before going on; 0: 32 or a quarter */
 	struct frame_plan plan; /* addresses in the frame */
+	const char *worker; /* its schedstat in /proc; NULL: its waits for a CPU are gaps, too */
 };
 
 struct flood {
@@ -38,7 +39,11 @@ struct flood {
 	uint16_t used, avail;  /* positions */
 	uint16_t seen;         /* used index at the last look */
 	unsigned int still;    /* looks since it moved */
-	unsigned int lap;      /* chains until all entries are checked again */
+	uint64_t still_us;     /* when there had been many of them */
+	uint64_t still_wait_us;
+	uint64_t vain_us, nap_us; /* before the last of them; end of the last nap since */
+	uint64_t gap_us;          /* the longest that nothing came back, but for worker's waits */
+	unsigned int lap;         /* chains until all entries are checked again */
 	bool ordered;
 	bool *out;     /* entry by entry: by id, whether the device has the chain */
 	uint16_t more; /* exact: buffers that belong to the last frame */

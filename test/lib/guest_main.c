@@ -128,7 +128,7 @@ floods_start(struct frontend *fe, const struct options *o, bool rx, struct flood
 }
 
 struct flood_sum {
-	uint64_t chains, frames, bytes, busy, turns, dry;
+	uint64_t chains, frames, bytes, busy, turns, dry, gap_us;
 	bool ordered;
 };
 
@@ -144,6 +144,7 @@ floods_sum(const struct flood *f, unsigned int n)
 		s.busy += f[i].busy_cycles;
 		s.turns += f[i].turns;
 		s.dry += f[i].dry;
+		s.gap_us = f[i].gap_us > s.gap_us ? f[i].gap_us : s.gap_us;
 		s.ordered &= f[i].ordered;
 	}
 	return s;
@@ -197,12 +198,12 @@ floods_print(const struct options *o, const struct flood_sum *s, double seconds)
 	if (!rx || o->flood.exact)
 		printf("\"bits_per_second\":%.0f,", 8.0 * (double)bytes / seconds);
 	printf("\"chains\":%llu,\"chains_per_turn\":%.1f,\"busy_cycles_per_chain\":%.1f,"
-	       "\"dry\":%.3f,\"in_order\":%s}\n",
+	       "\"dry\":%.3f,\"gap_us\":%llu,\"in_order\":%s}\n",
 			(unsigned long long)s->chains,
 			s->turns ? (double)s->chains / (double)s->turns : 0.0,
 			s->chains ? (double)s->busy / (double)s->chains : 0.0,
 			s->turns ? (double)s->dry / (double)s->turns : 0.0,
-			s->ordered ? "true" : "false");
+			(unsigned long long)s->gap_us, s->ordered ? "true" : "false");
 }
 
 /* Flood and sink: prebuilt chains for a time. */

@@ -77,6 +77,7 @@ static const struct {
 	{ "walk", true, "flood, sink: MiB of memory to walk through, out of cache" },
 	{ "batch", true, "flood, sink: chains to wait for (32)" },
 	{ "nap", true, "flood, sink: microseconds to sleep between two turns (0)" },
+	{ "worker", true, "flood: the worker's schedstat; what it waits for its CPU is no gap" },
 	{ "exact", false, "sink: read every header, count frames and bytes" },
 	{ "cut", true, "flood, sink: when stdin ends, lose the file of 'rings' or 'buffers'" },
 	{ "resets", true, "duplex: resets of the device, each after up to --count chains (0)" },
@@ -273,6 +274,8 @@ set_option(struct options *o, const char *name, char *arg)
 		o->late = true;
 	else if (strcmp(name, "call") == 0)
 		o->by_call = true;
+	else if (strcmp(name, "worker") == 0)
+		o->flood.worker = arg;
 	else if (strcmp(name, "seconds") == 0)
 		o->seconds = strtod(arg, NULL);
 	else if (strcmp(name, "dst") == 0)

@@ -53,11 +53,21 @@ def lines(*rows):
     return '\n'.join('| ' + ' | '.join(map(str, row)) + ' |' for row in rows)
 
 
+def total(column, numbers):
+    return max(numbers) if column.startswith('longest') else sum(numbers)
+
+
 def table(name, columns, row, texts=3):
-    """Rows of earlier pieces, this one, and the sum of all columns behind the first texts."""
-    rows = cells(name, columns[0]) + [[str(cell) for cell in row]]
-    sums = ['sum'] + [''] * (texts - 1) + [sum(int(line[i]) for line in rows)
-                                           for i in range(texts, len(columns))]
+    """Rows of earlier pieces, this one, and the sum of all columns behind the first texts.
+
+    Where a column is newer than a row there is a line.
+    """
+    earlier = cells(name, columns[0])
+    rows = [line + ['-'] * (len(columns) - len(line)) for line in
+            (*earlier, [str(cell) for cell in row])]
+    sums = ['sum'] + [''] * (texts - 1) + [
+        total(columns[i], [int(line[i]) for line in rows if line[i] != '-'])
+        for i in range(texts, len(columns))]
     return lines(columns, ['---'] * len(columns), *rows, sums)
 
 
@@ -73,7 +83,9 @@ def main(name, test, unit, what):
     r.main(lambda rig: result.update(test(rig, count, seed)))
     print(result)
     row = [output('git', 'rev-parse', '--short', 'HEAD'), datetime.date.today(), seed, count,
-           round(time.monotonic() - begin), result['sent'], result['received'], result['guest1']]
-    columns = ['commit', 'day', 'seed', unit, 'seconds', 'frames sent', 'received', 'guest1 sent']
+           round(time.monotonic() - begin), result['sent'], result['received'], result['guest1'],
+           result['gap_us'], result['rss']]
+    columns = ['commit', 'day', 'seed', unit, 'seconds', 'frames sent', 'received', 'guest1 sent',
+               'longest gap, us', 'longest growth, kB']
     write(name, f'{what}\n\n{versions()} One row a run of `./dev soak {name} {unit.upper()} SEED`, '
           f'all passed.\n\n{table(name, columns, row)}')

@@ -48,6 +48,11 @@ class Books:
         return word[0] == self.own.get(guest) or any(guest in bound and self.takes(bound[guest], word[0])
                    for bound in self.epochs[epoch:epoch + 2])
 
+    def were_for(self, letters):
+        """Those of these that somebody was bound to be sent."""
+        return {letter for letter in letters for bound in self.epochs for place in bound.values()
+                if self.takes(place, letter)}
+
     def judge(self, guest, words, where):
         wrong = sorted(word for word in words if not self.may_have(guest, word))
         r.check(not wrong, f'{guest} has {wrong} {where}; now is {len(self.epochs) - 1}, '

@@ -18,7 +18,7 @@ WARM_ROUNDS = 3             # guests until everything was used once
 # That resident anonymous memory may grow: the C library keeps what was freed, and stacks grow as
 # deep as they were used once. A quarter of a kilobyte for each of a thousand guests.
 RSS_KB = 256
-GAP_US = 1000000            # that guest1 may wait for its ring
+GAP_US = 250000             # of the worker's time, that guest1 may wait for its ring
 SECONDS = 3600              # of guest1, which is stopped long before
 
 

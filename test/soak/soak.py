@@ -54,7 +54,7 @@ def lines(*rows):
 
 
 def total(column, numbers):
-    return max(numbers) if column.startswith('longest') else sum(numbers)
+    return max(numbers) if column.startswith(('longest', 'most')) else sum(numbers)
 
 
 def table(name, columns, row, texts=3):
@@ -86,6 +86,6 @@ def main(name, test, unit, what):
            round(time.monotonic() - begin), result['sent'], result['received'], result['guest1'],
            result['gap_us'], result['rss']]
     columns = ['commit', 'day', 'seed', unit, 'seconds', 'frames sent', 'received', 'guest1 sent',
-               'longest gap, us', 'longest growth, kB']
+               'longest gap, us', 'most growth, kB']
     write(name, f'{what}\n\n{versions()} One row a run of `./dev soak {name} {unit.upper()} SEED`, '
           f'all passed.\n\n{table(name, columns, row)}')

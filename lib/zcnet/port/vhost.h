@@ -60,6 +60,7 @@ struct vhost_port {
 	char owner[64], group[64];
 	int vid; /* librte_vhost's number of the guest, -1: none */
 	struct vhost_waiting waiting;
+	bool rings_came;   /* while it runs: streams are laid out for them with the next tick */
 	bool running;      /* between new_device and destroy_device */
 	uint64_t features; /* negotiated */
 	struct rte_vhost_memory
@@ -138,7 +139,7 @@ void zc_vhost_suspend_all(struct vhost_port *vp, enum zc_queue_state state);
 /** Held rings that are enabled go on. */
 void zc_vhost_resume_held(struct vhost_port *vp);
 
-/** Rings that the front-end disabled, and that didn't come back at once, go down. */
+/** Rings that were disabled and did not come back at once go down; new ones get streams. */
 void zc_vhost_settle_rings(struct vhost_port *vp);
 
 /** Throw away what guests send on rings that are started and disabled. */

@@ -222,8 +222,9 @@ zc_vhost_resume_held(struct vhost_port *vp)
 void
 zc_vhost_settle_rings(struct vhost_port *vp)
 {
-	bool changed = false;
+	bool changed = vp->rings_came;
 
+	vp->rings_came = false;
 	for (uint16_t i = 0; i < 2 * vp->port.nqueues; i++) {
 		if (*state_of(vp, i) != ZC_QUEUE_HELD || is_enabled(vp, i))
 			continue;
@@ -336,8 +337,8 @@ zc_vhost_ring_enable(struct vhost_port *vp, uint16_t vring)
 	int ret = ring_up(vp, vring);
 
 	zc_vhost_resume_held(vp);
-	if (was_down)
-		zc_control_changed();
+	/* Who shares a NIC with the guest stands still while streams are laid out: once for all. */
+	vp->rings_came |= was_down;
 	return ret;
 }
 

@@ -339,7 +339,7 @@ vhost_queues_used(const struct zcnet_port *port)
 	const struct vhost_port *vp = vhost_port(port);
 	uint16_t n = 0;
 
-	while (n < port->nqueues && vp->queue[n]->tx_state != ZC_QUEUE_DOWN &&
+	while (n < vp->pairs_most && vp->queue[n]->tx_state != ZC_QUEUE_DOWN &&
 			vp->queue[n]->rx_state != ZC_QUEUE_DOWN)
 		n++;
 	return n;
@@ -569,6 +569,7 @@ create(const struct zcnet_vhost_conf *conf)
 	}
 	vp->vid = -1;
 	vp->waiting.vid = -1;
+	vp->pairs_most = conf->queues;
 	zc_port_add(&vp->port, &vhost_ops, conf->name, ZCNET_PORT_VHOST, conf->queues,
 			conf->zerocopy);
 	copy_conf(vp, conf);

@@ -60,9 +60,9 @@ struct vhost_port {
 	char owner[64], group[64];
 	int vid; /* librte_vhost's number of the guest, -1: none */
 	struct vhost_waiting waiting;
-	bool rings_came;   /* while it runs: streams are laid out for them with the next tick */
-	bool running;      /* between new_device and destroy_device */
-	uint64_t features; /* negotiated */
+	bool running;        /* between new_device and destroy_device */
+	uint16_t pairs_most; /* in use until the next tick: others came since the last one */
+	uint64_t features;   /* negotiated */
 	struct rte_vhost_memory
 			*mem; /* librte_vhost's table that map is made from, NULL: unknown */
 	struct zc_map *map;

@@ -222,9 +222,9 @@ zc_vhost_resume_held(struct vhost_port *vp)
 void
 zc_vhost_settle_rings(struct vhost_port *vp)
 {
-	bool changed = vp->rings_came;
+	bool changed = vp->pairs_most < vp->port.nqueues;
 
-	vp->rings_came = false;
+	vp->pairs_most = vp->port.nqueues;
 	for (uint16_t i = 0; i < 2 * vp->port.nqueues; i++) {
 		if (*state_of(vp, i) != ZC_QUEUE_HELD || is_enabled(vp, i))
 			continue;
@@ -333,12 +333,13 @@ ring_up(struct vhost_port *vp, uint16_t vring)
 int
 zc_vhost_ring_enable(struct vhost_port *vp, uint16_t vring)
 {
-	bool was_down = *state_of(vp, vring) == ZC_QUEUE_DOWN;
-	int ret = ring_up(vp, vring);
+	int ret;
 
-	zc_vhost_resume_held(vp);
 	/* Who shares a NIC with the guest stands still while streams are laid out: once for all. */
-	vp->rings_came |= was_down;
+	if (*state_of(vp, vring) == ZC_QUEUE_DOWN)
+		vp->pairs_most = vp->port.ops->queues_used(&vp->port);
+	ret = ring_up(vp, vring);
+	zc_vhost_resume_held(vp);
 	return ret;
 }
 

@@ -40,8 +40,7 @@ dispense(struct zc_ctor *ctor, struct zc_rx *rx, struct rte_mbuf *m)
 	/* Bounces ahead of us that have no chain yet come first. */
 	while (zc_rx_undone(rx) < ctor->in_nic && zc_rx_take_hole(rx))
 		;
-	if (zc_rx_undone(rx) == ctor->in_nic &&
-			zc_rx_take_armed(rx, ctor->capacity, &seg) == ZC_RX_ARMED) {
+	if (zc_rx_undone(rx) == ctor->in_nic && zc_rx_take_armed(rx, ctor, &seg) == ZC_RX_ARMED) {
 		zc_arm(m, seg.hva, seg.iova, zc_armed(ctor->gen, rx->vq.next_avail - 1));
 		ctor->armed++;
 	} else {
@@ -199,9 +198,33 @@ zc_ctor_fini(struct zc_ctor *ctor)
 	memset(ctor, 0, sizeof(*ctor));
 }
 
+/* The buffers are behind host mbufs that are nobody's here. */
+static __rte_noinline void
+received_split(struct zc_ctor *ctor, struct rte_mbuf **pkts, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *buf = pkts[i]->next;
+
+		if (buf == NULL)
+			continue;
+		buf->ol_flags = RTE_MBUF_F_EXTERNAL;
+		zc_priv(buf)->in_nic = 0;
+		ctor->in_nic--;
+		if (buf->data_len > 0)
+			continue;
+		pkts[i]->next = NULL;
+		pkts[i]->nb_segs = 1;
+		rte_pktmbuf_free_seg(buf);
+	}
+}
+
 void
 zc_ctor_received(struct zc_ctor *ctor, struct rte_mbuf **pkts, uint16_t n)
 {
+	if (unlikely(ctor->split > 0)) {
+		received_split(ctor, pkts, n);
+		return;
+	}
 	for (uint16_t i = 0; i < n; i++) {
 		pkts[i]->ol_flags |= RTE_MBUF_F_EXTERNAL;
 		zc_priv(pkts[i])->in_nic = 0;

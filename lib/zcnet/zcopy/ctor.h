@@ -17,6 +17,9 @@
  *   more mbufs than chains   bounces were dispensed when the guest had nothing posted.
  *                            Chains are taken as their holes before anything more is armed.
  *
+ * With split, a frame's first bytes come in a host mbuf of another mempool, and what is dispensed
+ * here is for the rest alone: it is armed that much further into the guest's buffer.
+ *
  * How frames are placed when they arrive is in rx.c. Only for drivers that receive first-in
  * first-out (port/driver.c).
  */
@@ -43,6 +46,7 @@ struct zc_ctor {
 	uint16_t park_after;
 	unsigned int owner; /* lcore that polls the NIC queue */
 	uint16_t capacity;  /* bytes the NIC may write into one buffer */
+	uint16_t split;     /* bytes of a frame that come in a host mbuf ahead of it, 0: none */
 	/* owner */
 	uint32_t in_nic;     /* mbufs with the driver */
 	uint32_t armed;      /* mbufs that point at guest buffers, with the driver or received */
@@ -71,7 +75,7 @@ void zc_ctor_fini(struct zc_ctor *ctor);
 /**
  * Account for a receive burst, before anything else looks at its frames: most drivers clear
  * RTE_MBUF_F_EXTERNAL, and a clone of an mbuf that lost it would write a reference count into
- * guest memory.
+ * guest memory. With split, a frame that needed no buffer leaves the one it has: it is one mbuf.
  *
  * Runs on: the owner.
  */

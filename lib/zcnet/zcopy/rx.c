@@ -98,8 +98,9 @@ zc_rx_take_hole(struct zc_rx *rx)
 
 /* Several descriptors: header and data in one piece, or a piece each. */
 static enum zc_rx_take
-take_armed_chain(struct zc_rx *rx, uint16_t head, uint32_t capacity, struct zc_seg *seg)
+take_armed_chain(struct zc_rx *rx, uint16_t head, const struct zc_ctor *ctor, struct zc_seg *seg)
 {
+	const uint32_t frame = ctor->split + ctor->capacity;
 	struct zc_chain *chain = &rx->vq.chain;
 	uint8_t hdr_len = rx->vq.hdr_len;
 	bool good = zc_vq_chain(&rx->vq, head, true, chain) == 0 && chain->len >= hdr_len;
@@ -119,17 +120,19 @@ take_armed_chain(struct zc_rx *rx, uint16_t head, uint32_t capacity, struct zc_s
 	} else {
 		seg->len = 0;
 	}
-	if (seg->len < capacity) {
+	if (seg->len < frame) {
 		take(rx, head, NULL);
 		return ZC_RX_HOLE;
 	}
 	/* The NIC would write what we then read: descriptors, or what we have published. */
 	if (zc_vq_is_over_ring(&rx->vq, chain->seg[0].hva, hdr_len) ||
-			zc_vq_is_over_ring(&rx->vq, seg->hva, capacity)) {
+			zc_vq_is_over_ring(&rx->vq, seg->hva, frame)) {
 		zc_vq_break(&rx->vq, ZC_VQ_BAD_CHAIN);
 		return ZC_RX_NONE;
 	}
 	take(rx, head, chain->seg[0].hva);
+	seg->hva += ctor->split;
+	seg->iova += ctor->split;
 	return ZC_RX_ARMED;
 }
 
@@ -143,7 +146,7 @@ zc_rx_arm_run(struct zc_rx *rx, const struct zc_ctor *ctor, struct rte_mbuf *con
 	const struct vring_desc *desc = vq->desc;
 	uint8_t **hdr = &rx->hdr[first];
 	const struct zc_region hot = vq->hot;
-	const uint32_t hdr_len = vq->hdr_len, least = hdr_len + ctor->capacity;
+	const uint32_t ahead = vq->hdr_len + ctor->split, least = ahead + ctor->capacity;
 	const uint32_t armed = zc_armed(ctor->gen, vq->next_avail);
 	/* Offsets from which the NIC would write over a part of the ring, or nearly. */
 	const struct zc_span span = zc_vq_ring_span(vq);
@@ -169,7 +172,7 @@ zc_rx_arm_run(struct zc_rx *rx, const struct zc_ctor *ctor, struct rte_mbuf *con
 		off = __atomic_load_n(&at->addr, __ATOMIC_RELAXED) - hot.gpa;
 		if (unlikely(off > last || off - over < over_len))
 			break;
-		zc_arm(m[i], hot.hva + off + hdr_len, hot.iova + off + hdr_len, armed + i);
+		zc_arm(m[i], hot.hva + off + ahead, hot.iova + off + ahead, armed + i);
 		used[i].id = head;
 		hdr[i] = hot.hva + off;
 	}
@@ -178,34 +181,49 @@ zc_rx_arm_run(struct zc_rx *rx, const struct zc_ctor *ctor, struct rte_mbuf *con
 }
 
 enum zc_rx_take
-zc_rx_take_armed(struct zc_rx *rx, uint32_t capacity, struct zc_seg *seg)
+zc_rx_take_armed(struct zc_rx *rx, const struct zc_ctor *ctor, struct zc_seg *seg)
 {
 	int head = next_head(rx);
 
 	if (head < 0)
 		return ZC_RX_NONE;
-	return take_armed_chain(rx, head, capacity, seg);
+	return take_armed_chain(rx, head, ctor, seg);
 }
 
 /* ---- one frame ---- */
 
-/* Did the NIC write the frame to the very place, and to nothing but it? */
-static inline bool
-is_in_place(const struct zc_ctor *ctor, struct rte_mbuf *m, uint16_t pos)
+/* The mbuf that the constructor dispensed for a frame, NULL: none was needed. */
+static inline struct rte_mbuf *
+buffer_of(struct rte_mbuf *m, bool split)
 {
-	return m->pool == ctor->pool.mp && zc_is_armed_at(zc_priv(m)->armed, pos) &&
-			m->nb_segs == 1 && m->data_off == RTE_PKTMBUF_HEADROOM &&
-			m->pkt_len <= ctor->capacity;
+	return split ? m->next : m;
 }
 
 /*
- * Frames that the NIC wrote in place: only the virtio-net header is missing. State is in locals,
- * because stores to guest memory may alias it.
+ * Did the NIC write the frame to the very place, and to nothing but it? With split: what is in the
+ * host mbuf fills the room in front, no byte more or less.
+ */
+static inline bool
+is_in_place(const struct zc_ctor *ctor, struct rte_mbuf *m, uint16_t pos, const bool split)
+{
+	struct rte_mbuf *buf = buffer_of(m, split);
+
+	if (split && (buf == NULL || m->data_len != ctor->split))
+		return false;
+	return buf->pool == ctor->pool.mp && zc_is_armed_at(zc_priv(buf)->armed, pos) &&
+			m->nb_segs == (split ? 2 : 1) && buf->data_off == RTE_PKTMBUF_HEADROOM &&
+			m->pkt_len <= (split ? ctor->split : 0u) + ctor->capacity;
+}
+
+/*
+ * Frames that the NIC wrote in place: only headers are missing. State is in locals, because stores
+ * to guest memory may alias it.
  *
  * @return how many, from the front
  */
-static uint16_t
-deliver_in_place(struct zc_rx *rx, struct zc_ctor *ctor, struct rte_mbuf **pkts, uint16_t n)
+static __rte_always_inline uint16_t
+deliver(struct zc_rx *rx, struct zc_ctor *ctor, struct rte_mbuf **pkts, uint16_t n,
+		const bool split)
 {
 	const uint32_t hdr_len = rx->vq.hdr_len, first = rx->fill & rx->vq.mask;
 	struct vring_used_elem *used = &rx->vq.window[first];
@@ -219,16 +237,23 @@ deliver_in_place(struct zc_rx *rx, struct zc_ctor *ctor, struct rte_mbuf **pkts,
 	size_t i;
 
 	for (i = 0; i < most; i++) {
-		struct rte_mbuf *m = pkts[i];
+		struct rte_mbuf *m = pkts[i], *buf;
 		uint32_t len = m->pkt_len;
 
-		if (unlikely(!is_in_place(ctor, m, fill + i)))
+		if (unlikely(!is_in_place(ctor, m, fill + i, split)))
 			break;
-		old += zc_armed_gen(zc_priv(m)->armed) != gen;
-		zc_priv(m)->armed = 0;
+		buf = buffer_of(m, split);
+		old += zc_armed_gen(zc_priv(buf)->armed) != gen;
+		zc_priv(buf)->armed = 0;
 		zc_rx_write_header(hdr[i], hdr_len);
+		if (split) {
+			memcpy(rte_pktmbuf_mtod(buf, uint8_t *) - ctor->split,
+					rte_pktmbuf_mtod(m, uint8_t *), ctor->split);
+			m->next = NULL;
+			m->nb_segs = 1;
+		}
 		used[i].len = len + hdr_len;
-		free[i] = m;
+		free[i] = buf;
 		bytes += len;
 	}
 	rx->fill += i;
@@ -242,20 +267,38 @@ deliver_in_place(struct zc_rx *rx, struct zc_ctor *ctor, struct rte_mbuf **pkts,
 	return i;
 }
 
-static enum zcnet_queue_counter
-copy_counter(const struct zc_rx *rx, struct rte_mbuf *m)
+static uint16_t
+deliver_in_place(struct zc_rx *rx, struct zc_ctor *ctor, struct rte_mbuf **pkts, uint16_t n)
 {
-	if (rx->ctor == NULL || m->pool != rx->ctor->pool.mp)
+	return deliver(rx, ctor, pkts, n, false);
+}
+
+/* Likewise, with host mbufs in front, whose bytes no guest has seen before this. */
+static __rte_noinline uint16_t
+put_split(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
+{
+	if (rx->ctor == NULL || rx->ctor->split == 0)
+		return 0;
+	n = deliver(rx, rx->ctor, pkts, n, true);
+	rte_pktmbuf_free_bulk(pkts, n);
+	return n;
+}
+
+/* @buf is the mbuf of it that might have been the guest's. */
+static enum zcnet_queue_counter
+copy_counter(const struct zc_rx *rx, struct rte_mbuf *buf)
+{
+	if (rx->ctor == NULL || buf->pool != rx->ctor->pool.mp)
 		return rx->copy_counter;
-	return zc_priv(m)->armed ? ZCNET_Q_copy_hole : ZCNET_Q_copy_bounce;
+	return zc_priv(buf)->armed ? ZCNET_Q_copy_hole : ZCNET_Q_copy_bounce;
 }
 
 static inline void
-count_copied(struct zc_rx *rx, struct rte_mbuf *m)
+count_copied(struct zc_rx *rx, struct rte_mbuf *m, struct rte_mbuf *buf)
 {
 	ZC_COUNT(&rx->counters, frames, 1);
 	ZC_COUNT(&rx->counters, bytes, m->pkt_len);
-	rx->counters.value[copy_counter(rx, m)]++;
+	rx->counters.value[copy_counter(rx, buf)]++;
 }
 
 /* Copy those that need no more than that. @return how many, from the front */
@@ -264,7 +307,7 @@ put_copies(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
 {
 	n = zc_rx_copy_run(rx, pkts, n);
 	for (uint16_t i = 0; i < n; i++)
-		count_copied(rx, pkts[i]);
+		count_copied(rx, pkts[i], pkts[i]);
 	rte_pktmbuf_free_bulk(pkts, n);
 	return n;
 }
@@ -279,7 +322,7 @@ put_copy(struct zc_rx *rx, struct rte_mbuf *m)
 			rx->vq.fault == ZC_VQ_OK)
 		return false;
 	if (drop == 0)
-		count_copied(rx, m);
+		count_copied(rx, m, rte_pktmbuf_lastseg(m));
 	else
 		rx->counters.value[drop]++;
 	rte_pktmbuf_free(m);
@@ -306,9 +349,10 @@ zc_rx_put(struct zc_rx *rx, struct rte_mbuf **pkts, uint16_t n)
 	}
 	zc_vq_prefetch_used(&rx->vq, rx->fill, n);
 	while (i < n && rx->walked < ZC_WALK_TURN) {
-		if (likely(rx->ctor != NULL && is_in_place(rx->ctor, pkts[i], rx->fill)))
+		if (likely(rx->ctor != NULL && is_in_place(rx->ctor, pkts[i], rx->fill, false)))
 			i += deliver_in_place(rx, rx->ctor, pkts + i, n - i);
-		else if ((run = put_copies(rx, pkts + i, n - i)) > 0)
+		else if ((run = put_copies(rx, pkts + i, n - i)) > 0 ||
+				(run = put_split(rx, pkts + i, n - i)) > 0)
 			i += run;
 		else if (put_copy(rx, pkts[i]))
 			i++;

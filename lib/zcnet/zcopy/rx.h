@@ -3,8 +3,9 @@
  * Frames into a guest.
  *
  * A frame goes to the oldest posted chain that has been taken and not filled. When it already
- * lies there, because the NIC wrote it there, only the virtio-net header is missing. Otherwise
- * it is copied: into the hole at that position, or into chains taken from the ring now.
+ * lies there, because the NIC wrote it there, only the virtio-net header is missing, and with split
+ * the frame's own. Otherwise it is copied: into the hole at that position, or into chains taken
+ * from the ring now.
  *
  *      next_used           fill                    next_avail
  *          | filled, to be   | armed buffers and       |
@@ -138,8 +139,8 @@ enum zc_rx_take {
 uint16_t zc_rx_arm_run(struct zc_rx *rx, const struct zc_ctor *ctor, struct rte_mbuf *const *m,
 		uint16_t n);
 
-/** Take the next posted chain to be armed with a buffer of @p capacity bytes. */
-enum zc_rx_take zc_rx_take_armed(struct zc_rx *rx, uint32_t capacity, struct zc_seg *seg);
+/** Take the next posted chain to be armed. */
+enum zc_rx_take zc_rx_take_armed(struct zc_rx *rx, const struct zc_ctor *ctor, struct zc_seg *seg);
 
 /** Take the next posted chain as a hole. False: nothing posted. */
 bool zc_rx_take_hole(struct zc_rx *rx);

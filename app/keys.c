@@ -66,6 +66,10 @@ static const struct app_key ethdev_keys[] = {
 				"the driver" },
 	{ "mtu", APP_KEY_NUMBER, PORT(ethdev.mtu), .min = 68, .max = 65535, .preset = "0",
 			.help = "bytes; 0: leave it as it is" },
+	{ "split-bytes", APP_KEY_NUMBER, PORT(ethdev.split_bytes), .min = ZCNET_SPLIT_MIN,
+			.max = ZCNET_SPLIT_MAX, .preset = "0",
+			.help = "first bytes of a frame that are copied to the guest when it is "
+				"delivered; 0: none" },
 	{ "promiscuous", APP_KEY_SWITCH, PORT(ethdev.promiscuous), .preset = "on",
 			.help = "receive frames for any address" },
 	{ "loopback", APP_KEY_SWITCH, PORT(ethdev.loopback), .preset = "off",

@@ -113,6 +113,7 @@ print_ethdev(const struct zcnet_port_info *info)
 	printf("  link           %s, %u Mbit/s\n", info->link_up ? "up" : "down", info->link_mbps);
 	printf("  mac            %s\n", app_mac(info->mac, mac));
 	printf("  mtu            %u bytes\n", info->mtu);
+	printf("  split-bytes    %u copied when a frame is delivered\n", info->split_bytes);
 	printf("  queues         %u, descriptors rx %u, tx %u\n", info->queues, info->rx_desc,
 			info->tx_desc);
 }

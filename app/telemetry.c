@@ -90,6 +90,7 @@ add_ethdev(struct rte_tel_data *d, const struct zcnet_port_info *info)
 	rte_tel_data_add_dict_int(d, "rx_desc", info->rx_desc);
 	rte_tel_data_add_dict_int(d, "tx_desc", info->tx_desc);
 	rte_tel_data_add_dict_int(d, "mtu_bytes", info->mtu);
+	rte_tel_data_add_dict_int(d, "split_bytes", info->split_bytes);
 	app_tel_add_uint(d, "link_mbps", info->link_mbps);
 	rte_tel_data_add_dict_string(d, "mac", app_mac(info->mac, mac));
 	rte_tel_data_add_dict_int(d, "socket", info->socket);

@@ -49,6 +49,7 @@ on_tx(uint16_t port_id, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n, voi
 	return n;
 }
 
+/* Of a frame that is split, the first segment isn't meant to be the guest's. */
 static uint16_t
 on_rx(uint16_t port_id, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n, uint16_t most,
 		void *arg)
@@ -57,7 +58,7 @@ on_rx(uint16_t port_id, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n, uin
 
 	(void)port_id, (void)queue, (void)most;
 	for (uint16_t i = 0; i < n; i++)
-		look(witness, pkts[i], &witness->received);
+		look(witness, pkts[i]->next != NULL ? pkts[i]->next : pkts[i], &witness->received);
 	return n;
 }
 

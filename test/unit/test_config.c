@@ -80,7 +80,8 @@ test_everything_given(void **state)
 		  "header-bytes = 256\nout-max = 1\nrx-full = wait\nowner = root\ngroup = root\n"
 		  "mode = 0660\n\n"
 		  "[port n1]\ndevice = net_tap0,iface=x\ntype = ethdev\nqueues = 16\n"
-		  "rx-desc = 1024\ntx-desc = 512\nmtu = 9000\npromiscuous = off\nzerocopy = off",
+		  "rx-desc = 1024\ntx-desc = 512\nmtu = 9000\nsplit-bytes = 18\n"
+		  "promiscuous = off\nzerocopy = off",
 			&c);
 	assert_int_equal(c.port_count, 2);
 	assert_string_equal(c.ports[0].name, "g1");
@@ -98,6 +99,7 @@ test_everything_given(void **state)
 	assert_string_equal(c.ports[0].group, "root");
 	assert_int_equal(c.ports[0].vhost.mode, 0660);
 	assert_string_equal(c.ports[1].device, "net_tap0,iface=x");
+	assert_int_equal(c.ports[1].ethdev.split_bytes, 18);
 	assert_int_equal(c.ports[1].ethdev.queues, 16);
 	assert_int_equal(c.ports[1].ethdev.rx_desc, 1024);
 	assert_int_equal(c.ports[1].ethdev.tx_desc, 512);
@@ -209,6 +211,7 @@ static const struct {
 	{ VHOST "client = on\nmode = 0600\n", " [port g1] client: on, so the socket" },
 	{ "[port g1]\ntype = vhost\npath = /" HUNDRED TEN "\n", "' is not 1..107 characters" },
 	{ ETHDEV "mtu = 67\n", " [port n1] mtu: '67' is not 0 or 68..65535" },
+	{ ETHDEV "split-bytes = 17\n", " [port n1] split-bytes: '17' is not 0 or 18..256" },
 	{ ETHDEV "rx-desc = 32769\n", " [port n1] rx-desc: '32769' is not 0..32768" },
 	/* names */
 	{ "[port a/b]\ntype = vhost\n", " [port a/b] 'a/b' is no name" },

@@ -109,6 +109,17 @@ vmxnet3_has_a_second_ring(void **state)
 	assert_false(zc_driver_find("net_e1000_em")->second_ring);
 }
 
+/* What mlx5 doesn't use it keeps for a round of its ring; ice doesn't split at a length. */
+static void
+frames_are_split_where_order_holds(void **state)
+{
+	(void)state;
+	assert_int_equal(zc_driver_find("mlx5_pci")->split_max, 59);
+	assert_int_equal(zc_driver_find("net_ice")->split_max, 0);
+	assert_non_null(zc_driver_find("net_ice")->no_split);
+	assert_int_equal(zc_driver_find("net_i40e")->split_max, 0);
+}
+
 /* What a NIC is told is rounded down to its steps: the frame must fit what is left. */
 static void
 buffers_are_rounded_up_to_the_steps(void **state)
@@ -178,6 +189,7 @@ main(void)
 		cmocka_unit_test(without_completion_nothing_is_sent),
 		cmocka_unit_test(tap_has_one_receive_descriptor),
 		cmocka_unit_test(vmxnet3_has_a_second_ring),
+		cmocka_unit_test(frames_are_split_where_order_holds),
 		cmocka_unit_test(buffers_are_rounded_up_to_the_steps),
 		cmocka_unit_test(guests_buffers_are_rounded_down),
 	};

@@ -410,7 +410,7 @@ guest_has_header(uint8_t tag)
 static void
 a_refused_header_is_not_seen(void **state)
 {
-	/* Tags are 1 to 6: the second has this guest's address, those with odd ones are for many. */
+	/* Tags are 1 to 6: the second frame has this guest's address, odd ones are for many. */
 	static const uint32_t len[] = { 1500, 1500, 60, 1500, 1500, 60 };
 	static const bool wanted[] = { true, true, true, false, true, false };
 	struct zcnet_port nic = { .ops = &nic_ops, .nqueues = 2 }, guest = { .ops = &guest_ops };

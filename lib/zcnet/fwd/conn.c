@@ -88,6 +88,16 @@ check_shared(const struct zcnet_conn_conf *conf)
 	return check_address(conf, nic);
 }
 
+/* Not every NIC takes more than one segment, and nothing is gained. */
+static int
+check_split(const struct zcnet_conn_conf *conf)
+{
+	if (zc_is_nic(conf->a) && zc_is_nic(conf->b) && (conf->a->split > 0 || conf->b->split > 0))
+		return zc_fail(EINVAL, "connection %s: split-bytes is for a NIC and a guest",
+				conf->name);
+	return 0;
+}
+
 static int
 check(const struct zcnet_conn_conf *conf)
 {
@@ -102,6 +112,8 @@ check(const struct zcnet_conn_conf *conf)
 	if (!is_free(conf->a, conf) || !is_free(conf->b, conf))
 		return zc_fail(EBUSY, "connection %s: port %s is bound already: unbind it first",
 				conf->name, is_free(conf->a, conf) ? conf->b->name : conf->a->name);
+	if (check_split(conf) < 0)
+		return -EINVAL;
 	return check_shared(conf);
 }
 

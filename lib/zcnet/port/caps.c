@@ -120,7 +120,7 @@ static void
 add_guest(struct list *list, const struct ethdev_port *ep, const char *name, uint32_t bytes,
 		const char *who)
 {
-	uint32_t need = zc_ethdev_capacity(ep), usable = zc_driver_usable(ep->driver, bytes);
+	uint32_t need = zc_ethdev_capacity(ep), usable = zc_ethdev_usable(ep, bytes);
 
 	add(list, name, "%u bytes, %u usable", bytes, usable);
 	if (!zc_ethdev_can_arm(ep))
@@ -169,7 +169,11 @@ add_receive(struct list *list, const struct ethdev_port *ep)
 	add(list, "rx_scatter", "%s",
 			ep->dev_info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER ? "offered" :
 										    "not offered");
-	use(list, arms ? "off: one buffer holds a frame" : "used for long frames");
+	if (!arms)
+		use(list, "used for long frames");
+	else
+		use(list, "%s: one buffer holds %s", ep->port.split > 0 ? "on" : "off",
+				ep->port.split > 0 ? "the rest of a frame" : "a frame");
 	add(list, "rx_rings", "%u of %u", driver->second_ring ? 2 : 1, ep->rx_desc);
 	use(list,
 			driver->second_ring                 ? "the second gets host buffers" :
@@ -179,18 +183,34 @@ add_receive(struct list *list, const struct ethdev_port *ep)
 }
 
 static void
+add_split(struct list *list, const struct ethdev_port *ep)
+{
+	const struct zc_driver *driver = ep->driver;
+	bool offered = ep->dev_info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT;
+
+	if (driver->split_max > 0 && zc_ethdev_splits(ep))
+		add(list, "split", "at up to %u bytes",
+				RTE_MIN(driver->split_max, ZCNET_SPLIT_MAX));
+	else
+		add(list, "split", "%s", offered ? "offered" : "not offered");
+	if (ep->port.split > 0)
+		use(list, "the first %u bytes are copied from the host's memory", ep->port.split);
+	else if (offered && driver->no_split != NULL)
+		use(list, "not used: %s", driver->no_split);
+	else
+		use(list, "not used%s", driver->split_max > 0 ? ": split-bytes = 0" : "");
+}
+
+static void
 add_queues(struct list *list, const struct ethdev_port *ep)
 {
 	static const char *const ways[] = { "none known", "rte_flow", "VMDq", "rte_flow, VMDq" };
-	uint64_t capa = ep->dev_info.rx_offload_capa | ep->dev_info.rx_queue_offload_capa;
 
 	add(list, "queue_stop", "%s", ep->driver->queue_stop ? "yes" : "no");
 	use(list,
 			ep->driver->queue_stop ? "a queue is stopped to get receive buffers back" :
 						 "the port is stopped to get buffers back");
-	add(list, "split", "%s",
-			capa & RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT ? "offered" : "not offered");
-	use(list, "not used");
+	add_split(list, ep);
 	add(list, "steering", "%s", ways[ep->driver->steer & 3]);
 	use(list, "%s",
 			ep->driver->steer != 0 && ep->driver->proven ?

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include <rte_ether.h>
+
 #include "../core/compat.h"
 
 /*
@@ -172,7 +174,10 @@ static const struct zc_driver drivers[] = {
 	 * in steps of 128, rounded down since 22.11.3 (262). ice_xmit_cleanup() (2817),
 	 * ice_tx_done_cleanup_full() (3197), ice_tx_descriptor_status() (2334).
 	 * ICE_TX_MTU_SEG_MAX 8, ICE_TX_MIN_PKT_LEN 17 (ice_rxtx.h, 46-59). Queue stop:
-	 * ice_ethdev.c (225).
+	 * ice_ethdev.c (225). Split: each frame takes a buffer of both pools (1906, 2599), but
+	 * without a protocol the queue isn't started (297). By protocol, a NIC may put what doesn't
+	 * match into the last pool whole (rte_ethdev.h, 1031-1042), and which frames with VLAN tags
+	 * match is said nowhere. The size of the last pool's buffers is taken from the first (260).
 	 */
 	{ .name = "net_ice",
 			.dma = true,
@@ -183,7 +188,8 @@ static const struct zc_driver drivers[] = {
 			.segs_max = 8,
 			.segs_tso = 255,
 			.tx_min = 17,
-			.grain = ZC_GRAIN_128 },
+			.grain = ZC_GRAIN_128,
+			.no_split = "by protocol: what doesn't match would be the guest's whole" },
 	/*
 	 * iavf/iavf_rxtx.c: first-in first-out (iavf_recv_pkts, 1386; 32 at a time, 2204);
 	 * buffers in steps of 128 (659). iavf_tx_done_cleanup_full() (3311) begins at the tail
@@ -205,7 +211,11 @@ static const struct zc_driver drivers[] = {
 	 * and finds the NIC's key by the buffer's address (mlx5_mr_mb2mr_bh in
 	 * common/mlx5/mlx5_common_mr.c). mlx5_tx.h asks for a completion when 32 mbufs were sent
 	 * since the last (mlx5_tx_request_completion, 730). Segments: mlx5_ethdev.c (299), from
-	 * the device. Queue stop: mlx5.c (2241).
+	 * the device. Queue stop: mlx5.c (2241). Split: rx-desc counts both segments, each of which
+	 * is replaced from its own pool when it was used (1006). A frame that ends in the first
+	 * leaves the second for the ring's next round (1079, 1095), which is out of order: so the
+	 * first is shorter than any frame on the wire. The second is written from its offset on, as
+	 * far as its length, without a headroom of its own (mlx5_rxq.c, 1796-1816).
 	 */
 	{ .name = "mlx5_pci",
 			.dma = true,
@@ -216,7 +226,8 @@ static const struct zc_driver drivers[] = {
 			.no_tx = "the last 31 buffers wait until more is sent",
 			.tx_done = 0,
 			.segs_max = 40,
-			.segs_tso = 40 },
+			.segs_tso = 40,
+			.split_max = RTE_ETHER_MIN_LEN - RTE_ETHER_CRC_LEN - 1 },
 	/*
 	 * virtio/virtio_rxtx.c: the device writes its header in front of the frame (330);
 	 * transmit frees only when its ring is nearly full (virtio_xmit_pkts), has no cleanup

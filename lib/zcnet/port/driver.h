@@ -66,6 +66,9 @@ struct zc_driver {
 	uint16_t rx_before; /* bytes that the NIC writes in front of the frame */
 	bool second_ring;   /* as many buffers again that frames don't go to, taken at start */
 	uint16_t rx_desc;   /* the only number of descriptors that is in order, 0: any */
+	/* bytes of the first of two segments up to which buffers stay in order, 0: it isn't used */
+	uint16_t split_max;
+	const char *no_split; /* why it isn't, though the NIC can split; NULL: it can't */
 };
 
 /** The row of a driver, or NULL. */

@@ -224,6 +224,7 @@ ethdev_info(const struct zcnet_port *port, struct zcnet_port_info *info)
 	info->rx_desc = ep->rx_desc;
 	info->tx_desc = ep->tx_desc;
 	info->mtu = ep->mtu;
+	info->split_bytes = ep->port.split;
 	info->link_up = ep->link_up;
 	info->socket = rte_eth_dev_socket_id(ep->port_id);
 	if (!ep->removed && rte_eth_link_get_nowait(ep->port_id, &link) == 0)

@@ -55,7 +55,7 @@ struct ethdev_port {
 	char device[RTE_ETH_NAME_MAX_LEN];
 	bool link_up;
 	uint64_t link_tsc;              /* last look at the link */
-	struct rte_mempool *host_mp;    /* copies that it sends, and what it receives by copy */
+	struct rte_mempool *host_mp;    /* copies that it sends, what it receives by copy, heads */
 	unsigned int host_held;         /* mbufs that its rings may hold of it */
 	struct ethdev_queue *queue;     /* [nqueues] */
 	const struct zc_steer_way *way; /* while a queue is steered */
@@ -70,6 +70,12 @@ bool zc_ethdev_can_arm(const struct ethdev_port *ep);
 
 /** Bytes that a guest's buffer must have behind the header to be armed. */
 uint32_t zc_ethdev_capacity(const struct ethdev_port *ep);
+
+/** Of a guest's buffer with @p bytes behind the header: the longest frame that goes in place. */
+uint32_t zc_ethdev_usable(const struct ethdev_port *ep, uint32_t bytes);
+
+/** Can the NIC put a frame's first bytes elsewhere, at a length and with an offset? */
+bool zc_ethdev_splits(const struct ethdev_port *ep);
 
 /** Longest frame on the wire without CRC: one VLAN tag is within the MTU's allowance. */
 uint32_t zc_ethdev_frame_max(const struct ethdev_port *ep);

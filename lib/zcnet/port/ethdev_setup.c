@@ -40,10 +40,18 @@ uint32_t
 zc_ethdev_capacity(const struct ethdev_port *ep)
 {
 	/* net_vmxnet3 wants more than the frame: its 1518 and a headroom. */
-	uint32_t capacity = RTE_MAX(zc_driver_capacity(ep->driver, zc_ethdev_frame_max(ep)),
+	uint32_t capacity = RTE_MAX(zc_driver_capacity(ep->driver,
+						    zc_ethdev_frame_max(ep) - ep->port.split),
 			ep->dev_info.min_rx_bufsize);
 
-	return RTE_MIN(capacity, (uint32_t)UINT16_MAX - RTE_PKTMBUF_HEADROOM);
+	return ep->port.split + RTE_MIN(capacity, (uint32_t)UINT16_MAX - RTE_PKTMBUF_HEADROOM);
+}
+
+uint32_t
+zc_ethdev_usable(const struct ethdev_port *ep, uint32_t bytes)
+{
+	return ep->port.split +
+			zc_driver_usable(ep->driver, bytes - RTE_MIN(bytes, ep->port.split));
 }
 
 static int
@@ -54,14 +62,14 @@ make_pools(struct ethdev_port *ep)
 	uint32_t capacity, size;
 
 	ep->host_held = ep->port.nqueues * ep->tx_desc;
-	if (!zc_ethdev_can_arm(ep))
+	if (!zc_ethdev_can_arm(ep) || ep->port.split > 0)
 		ep->host_held += ep->port.nqueues * ep->rx_desc;
 	ep->host_mp = zc_host_pool_reserve(socket, ep->host_held);
 	if (ep->host_mp == NULL)
 		return -rte_errno;
 	if (!zc_ethdev_can_arm(ep))
 		return 0;
-	capacity = zc_ethdev_capacity(ep);
+	capacity = zc_ethdev_capacity(ep) - ep->port.split;
 	size = ep->rx_desc * (ep->driver->second_ring ? 2 : 1);
 	size += capacity > 2048 ? ZC_CTOR_EXTRA_JUMBO : ZC_CTOR_EXTRA;
 	for (uint16_t i = 0; i < ep->port.nqueues; i++) {
@@ -71,26 +79,50 @@ make_pools(struct ethdev_port *ep)
 		ret = zc_ctor_init(&ep->queue[i].ctor, name, size, capacity, socket);
 		if (ret < 0)
 			return ret;
+		ep->queue[i].ctor.split = ep->port.split;
 	}
 	return 0;
 }
 
-static struct rte_mempool *
-queue_pool(struct ethdev_port *ep, uint16_t queue)
+/*
+ * Both segments begin behind a headroom. Without an offset the second has none, and without a
+ * length it is as long as its mbufs, headroom included.
+ */
+static int
+setup_split_queue(struct ethdev_port *ep, uint16_t queue)
+{
+	const struct zc_ctor *ctor = &ep->queue[queue].ctor;
+	union rte_eth_rxseg seg[] = {
+		{ .split = { .mp = ep->host_mp, .length = ctor->split } },
+		{ .split = { .mp = ctor->pool.mp,
+				  .length = ctor->capacity,
+				  .offset = RTE_PKTMBUF_HEADROOM } },
+	};
+	struct rte_eth_rxconf conf = ep->rx_conf;
+
+	conf.rx_seg = seg;
+	conf.rx_nseg = RTE_DIM(seg);
+	return rte_eth_rx_queue_setup(ep->port_id, queue, ep->rx_desc,
+			rte_eth_dev_socket_id(ep->port_id), &conf, NULL);
+}
+
+static int
+setup_rx_queue(struct ethdev_port *ep, uint16_t queue)
 {
 	struct rte_mempool *mp = ep->queue[queue].ctor.pool.mp;
 
-	return mp != NULL ? mp : ep->host_mp;
+	if (ep->port.split > 0)
+		return setup_split_queue(ep, queue);
+	return rte_eth_rx_queue_setup(ep->port_id, queue, ep->rx_desc,
+			rte_eth_dev_socket_id(ep->port_id), &ep->rx_conf,
+			mp != NULL ? mp : ep->host_mp);
 }
 
 int
 zc_ethdev_setup_rx(struct ethdev_port *ep)
 {
-	int socket = rte_eth_dev_socket_id(ep->port_id);
-
 	for (uint16_t i = 0; i < ep->port.nqueues; i++) {
-		int ret = rte_eth_rx_queue_setup(ep->port_id, i, ep->rx_desc, socket, &ep->rx_conf,
-				queue_pool(ep, i));
+		int ret = setup_rx_queue(ep, i);
 
 		if (ret < 0)
 			return zc_fail(-ret, "port %s: receive queue %u with %u descriptors: %s",
@@ -188,9 +220,14 @@ zc_ethdev_configure(struct ethdev_port *ep)
 
 	/* Never MBUF_FAST_FREE: it puts mbufs back that still point at guest memory. */
 	conf.txmode.offloads = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-	/* Host buffers hold 2 KB. Guest buffers hold a whole frame or aren't armed. */
-	if (!zc_ethdev_can_arm(ep))
+	/*
+	 * Host buffers hold 2 KB. Guest buffers hold a whole frame, or all the rest of one that is
+	 * split, or aren't armed. mlx5 splits only when it may scatter.
+	 */
+	if (!zc_ethdev_can_arm(ep) || ep->port.split > 0)
 		conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+	if (ep->port.split > 0)
+		conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT;
 	if (ep->vmdq)
 		use_vmdq(ep, &conf);
 	else if (ep->port.nqueues > 1 && info->flow_type_rss_offloads != 0)
@@ -223,6 +260,41 @@ check_loopback(const struct ethdev_port *ep, const struct zcnet_ethdev_conf *con
 	return 0;
 }
 
+bool
+zc_ethdev_splits(const struct ethdev_port *ep)
+{
+	const struct rte_eth_rxseg_capa *capa = &ep->dev_info.rx_seg_capa;
+
+	return (ep->dev_info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT) &&
+			capa->max_nseg >= 2 && capa->multi_pools && capa->offset_allowed &&
+			RTE_PKTMBUF_HEADROOM % (1u << capa->offset_align_log2) == 0;
+}
+
+/* Where all frames are received into the host's memory there is nothing to split. */
+static int
+choose_split(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
+{
+	const struct zc_driver *driver = ep->driver;
+
+	if (conf->split_bytes == 0)
+		return 0;
+	if (conf->split_bytes < ZCNET_SPLIT_MIN || conf->split_bytes > ZCNET_SPLIT_MAX)
+		return zc_fail(EINVAL, "port %s: split-bytes %u, 0 or %u to %u are possible",
+				conf->name, conf->split_bytes, ZCNET_SPLIT_MIN, ZCNET_SPLIT_MAX);
+	if (!zc_ethdev_can_arm(ep))
+		return 0;
+	if (driver->split_max == 0 || !zc_ethdev_splits(ep))
+		return zc_fail(ENOTSUP, "port %s: split-bytes: %s doesn't split at a length%s%s",
+				conf->name, ep->dev_info.driver_name,
+				driver->no_split != NULL ? "; it does " : "",
+				driver->no_split != NULL ? driver->no_split : "");
+	if (conf->split_bytes > driver->split_max)
+		return zc_fail(EINVAL, "port %s: split-bytes %u: %s takes at most %u", conf->name,
+				conf->split_bytes, ep->dev_info.driver_name, driver->split_max);
+	ep->port.split = conf->split_bytes;
+	return 0;
+}
+
 static int
 configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 {
@@ -234,6 +306,8 @@ configure(struct ethdev_port *ep, const struct zcnet_ethdev_conf *conf)
 				conf->name, conf->queues, conf->device, ep->dev_info.max_rx_queues,
 				ep->dev_info.max_tx_queues);
 	ret = check_loopback(ep, conf);
+	if (ret == 0)
+		ret = choose_split(ep, conf);
 	if (ret < 0)
 		return ret;
 	ep->loopback = conf->loopback;

@@ -122,7 +122,8 @@ struct zcnet_port {
 	uint16_t nqueues;
 	bool started;
 	bool zerocopy;
-	void *bound;                     /* who uses the port: connection, share; NULL: nobody */
+	uint16_t split; /* bytes of its frames that come in a host mbuf of their own; ethdev */
+	void *bound;    /* who uses the port: connection, share; NULL: nobody */
 	int8_t worker[ZCNET_QUEUES_MAX]; /* index of the worker that owns a queue, -1: none */
 	TAILQ_ENTRY(zcnet_port) next;
 };

@@ -92,8 +92,11 @@ copy_of(const struct vhost_port *vp, const struct vhost_queue *q)
 
 /* Of frames that aren't in this guest's buffers. */
 static enum zcnet_queue_counter
-rx_copy_counter(const struct vhost_port *vp)
+rx_copy_counter(const struct vhost_port *vp, const struct vhost_queue *q)
 {
+	/* All of it was in the host mbuf. */
+	if (q->rx.ctor != NULL && q->rx.ctor->split > 0)
+		return ZCNET_Q_copy_small;
 	if (vp->takes.shared)
 		return ZCNET_Q_copy_shared;
 	if (vp->takes.nic == NULL)
@@ -102,8 +105,16 @@ rx_copy_counter(const struct vhost_port *vp)
 }
 
 void
+zc_vhost_name_copies(struct vhost_port *vp)
+{
+	for (uint16_t i = 0; i < vp->port.nqueues; i++)
+		vp->queue[i]->rx.copy_counter = rx_copy_counter(vp, vp->queue[i]);
+}
+
+void
 zc_vhost_apply_limits(struct vhost_port *vp)
 {
+	zc_vhost_name_copies(vp);
 	for (uint16_t i = 0; i < vp->port.nqueues; i++) {
 		struct vhost_queue *q = vp->queue[i];
 
@@ -118,7 +129,6 @@ zc_vhost_apply_limits(struct vhost_port *vp)
 		};
 		q->tx.copy_mp = vp->takes.copy_mp != NULL ? vp->takes.copy_mp : vp->copy_mp;
 		q->rx.full = vp->conf.rx_full;
-		q->rx.copy_counter = rx_copy_counter(vp);
 	}
 }
 

@@ -116,6 +116,9 @@ zc_vhost_is_reachable(const struct vhost_port *vp)
 /** Put settings, what the peer takes, and whether memory can be reached in force. */
 void zc_vhost_apply_limits(struct vhost_port *vp);
 
+/** Put what frames that aren't in this guest's buffers are counted as in force. */
+void zc_vhost_name_copies(struct vhost_port *vp);
+
 /** @name Rings, numbered as vhost-user does: 2i receives, 2i + 1 sends, from the guest's view. */
 /**@{*/
 /** Attach the rings that the front-end enabled; they are held then. */

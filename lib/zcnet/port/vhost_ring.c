@@ -475,6 +475,7 @@ bind_sources(struct vhost_port *vp, bool again)
 		arm(vp, vp->queue[i]);
 		vp->queue[i]->rx_state = ZC_QUEUE_HELD;
 	}
+	zc_vhost_name_copies(vp);
 	zc_vhost_resume_held(vp);
 }
 

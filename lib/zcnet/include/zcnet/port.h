@@ -25,6 +25,9 @@ extern "C" {
 #define ZCNET_PATH_MAX 108
 /** Most queue pairs of a port. */
 #define ZCNET_QUEUES_MAX 16
+/** Bytes of a frame that may be kept from a guest: Ethernet header and VLAN tag at least. */
+#define ZCNET_SPLIT_MIN 18
+#define ZCNET_SPLIT_MAX 256
 
 struct zcnet_port;
 
@@ -69,6 +72,12 @@ struct zcnet_ethdev_conf {
 	uint16_t rx_desc;   /**< 0: what suits zero copy on this driver */
 	uint16_t tx_desc;   /**< 0: likewise */
 	uint16_t mtu;       /**< 0: leave as it is */
+	/**
+	 * A frame's first bytes are received into the host's memory, and copied to the guest's when
+	 * it is delivered; 0: all of it lies in the guest's, or ZCNET_SPLIT_MIN..ZCNET_SPLIT_MAX.
+	 * Where the NIC receives copies anyway, it means nothing.
+	 */
+	uint16_t split_bytes;
 	bool promiscuous;
 	bool loopback; /**< for tests: the NIC receives what it sends; where the driver can */
 	bool zerocopy; /**< false: always copy */
@@ -98,8 +107,8 @@ struct zcnet_port *zcnet_port_vhost_create(const struct zcnet_vhost_conf *conf);
 /**
  * Create a NIC port over an ethdev and start it. The port owns the ethdev from here on.
  *
- * @return the port, or NULL with rte_errno EINVAL, EEXIST, ENODEV (no such device), or what the
- *   driver said
+ * @return the port, or NULL with rte_errno EINVAL, EEXIST, ENODEV (no such device), ENOTSUP (the
+ *   driver isn't known to do that), or what the driver said
  */
 struct zcnet_port *zcnet_port_ethdev_create(const struct zcnet_ethdev_conf *conf);
 
@@ -164,6 +173,7 @@ struct zcnet_port_info {
 	uint16_t rx_desc;
 	uint16_t tx_desc;
 	uint16_t mtu;
+	uint16_t split_bytes; /**< in force */
 	uint32_t link_mbps;
 	uint8_t mac[6];
 	int socket; /**< NUMA node, -1 unknown */

@@ -24,7 +24,7 @@ extern "C" {
 	X(bytes, "bytes moved, without virtio-net header and CRC") \
 	X(zc_frames, "frames moved without copying payload") \
 	X(zc_bytes, "bytes in frames moved without copying payload") \
-	X(copy_small, "copied: shorter than the threshold") \
+	X(copy_small, "copied: shorter than the threshold, or no longer than split-bytes") \
 	X(copy_short, "copied: shorter than the NIC takes, and padded") \
 	X(copy_off, "copied: zero copy is off for this port or its peer") \
 	X(copy_dma, "copied: the guest's memory is not mapped for DMA yet, or can't be") \
@@ -61,7 +61,7 @@ enum zcnet_queue_counter {
 
 /** "copy_small"; NULL out of range */
 const char *zcnet_queue_counter_name(unsigned int counter);
-/** "copied: shorter than the threshold"; NULL out of range */
+/** "copied: more segments than the NIC takes"; NULL out of range */
 const char *zcnet_queue_counter_text(unsigned int counter);
 
 enum zcnet_dir {

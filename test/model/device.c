@@ -51,6 +51,12 @@ info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 		.nb_align = 1 };
 	info->tx_desc_lim = info->rx_desc_lim;
 	info->rx_offload_capa = model->traits.scatter ? RTE_ETH_RX_OFFLOAD_SCATTER : 0;
+	if (model->traits.split != SPLIT_NONE) {
+		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_BUFFER_SPLIT;
+		info->rx_seg_capa.max_nseg = 2;
+		info->rx_seg_capa.multi_pools = 1;
+		info->rx_seg_capa.offset_allowed = model->traits.split != SPLIT_PROTOCOL;
+	}
 	/* A driver of the table: there the limit is the row's. */
 	info->tx_desc_lim.nb_mtu_seg_max = model->known ? 0 : model->row->segs_max;
 	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
@@ -111,6 +117,8 @@ rx_queue_free(struct rx_queue *q)
 	free(q->done);
 	free(q->pool);
 	free(q->parked);
+	free(q->head);
+	free(q->head_spare);
 	free(q);
 }
 
@@ -160,6 +168,29 @@ usable(enum zc_granularity grain, uint16_t told)
 	return size;
 }
 
+/* Where a frame's bytes go in an mbuf, and how many are told of. */
+static int
+lay_out(struct rx_queue *q, const struct rte_eth_rxconf *conf, struct rte_mempool *mp)
+{
+	const union rte_eth_rxseg *seg = conf->rx_seg;
+
+	q->at = RTE_PKTMBUF_HEADROOM;
+	if (mp != NULL) {
+		q->mp = q->model->row->rx_order == ZC_RX_FOREIGN ? foreign_pool() : mp;
+		q->told = rte_pktmbuf_data_room_size(q->mp) - q->at;
+		return 0;
+	}
+	if (conf->rx_nseg != 2 || seg[0].split.length == 0 || seg[1].split.length == 0 ||
+			q->model->traits.split == SPLIT_PROTOCOL)
+		return -EINVAL;
+	q->head_mp = seg[0].split.mp;
+	q->split = seg[0].split.length;
+	q->mp = seg[1].split.mp;
+	q->at = seg[1].split.offset;
+	q->told = seg[1].split.length;
+	return 0;
+}
+
 static int
 rx_queue_setup(struct rte_eth_dev *dev, uint16_t index, uint16_t size, unsigned int socket,
 		const struct rte_eth_rxconf *conf, struct rte_mempool *mp)
@@ -176,21 +207,23 @@ rx_queue_setup(struct rte_eth_dev *dev, uint16_t index, uint16_t size, unsigned 
 	q->done = calloc(size, sizeof(q->done[0]));
 	q->pool = calloc(size, sizeof(q->pool[0]));
 	q->parked = calloc(size, sizeof(q->parked[0]));
-	if (q->slot == NULL || q->empty == NULL || q->posted == NULL || q->done == NULL ||
-			q->pool == NULL || q->parked == NULL || foreign_pool() == NULL) {
-		rx_queue_free(q);
-		return -ENOMEM;
-	}
+	q->head = calloc(size, sizeof(q->head[0]));
+	q->head_spare = calloc(size, sizeof(q->head_spare[0]));
 	q->model = model;
+	if (q->slot == NULL || q->empty == NULL || q->posted == NULL || q->done == NULL ||
+			q->pool == NULL || q->parked == NULL || q->head == NULL ||
+			q->head_spare == NULL || foreign_pool() == NULL ||
+			lay_out(q, conf, mp) < 0) {
+		rx_queue_free(q);
+		return -EINVAL;
+	}
 	q->wire = &model->wire[index];
 	q->index = index;
 	/* Rings that are full with one descriptor less than they have. */
 	q->size = model->row->second_ring ? size - 1 : size;
-	q->mp = model->row->rx_order == ZC_RX_FOREIGN ? foreign_pool() : mp;
 	/* One of net_tap's kind is in order with so many descriptors alone. */
 	q->fifo = model->row->rx_order == ZC_RX_FIFO &&
 			(model->row->rx_desc == 0 || model->row->rx_desc == size);
-	q->told = rte_pktmbuf_data_room_size(q->mp) - RTE_PKTMBUF_HEADROOM;
 	q->room = usable(model->row->grain, q->told);
 	q->scatter = ((conf->offloads | dev->data->dev_conf.rxmode.offloads) &
 				     RTE_ETH_RX_OFFLOAD_SCATTER) != 0;

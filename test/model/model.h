@@ -60,7 +60,9 @@
 	X(foreign, "a frame came that nobody sent") \
 	X(touched_after_stop, "a burst ran on a queue that doesn't") \
 	X(armed_unsteered, "a queue that no rule gives to a guest has a guest's buffer") \
-	X(stray, "a frame that no rule gives to a guest was written to a guest's buffer")
+	X(stray, "a frame that no rule gives to a guest was written to a guest's buffer") \
+	X(header_in_guest, "the first segment of a frame isn't in the host's memory") \
+	X(kept, "a frame ended in its first segment, on a NIC that keeps the second then")
 
 enum violation {
 #define X(name, text) VIOLATION_##name,
@@ -78,9 +80,18 @@ enum refill {
 	REFILL_RING, /* all at once, when the last one is used up */
 };
 
+/* How a frame is cut in two, and what becomes of the second buffer when one is enough. */
+enum split {
+	SPLIT_NONE,
+	SPLIT_EMPTY,    /* at a length; it is given out empty */
+	SPLIT_KEPT,     /* at a length; it stays where it is */
+	SPLIT_PROTOCOL, /* not at a length */
+};
+
 /* What the row doesn't say. */
 struct traits {
 	enum refill refill;
+	enum split split;
 	bool engine_frees; /* sent mbufs are freed in the NIC's thread */
 	bool keeps_rx;     /* stop keeps receive buffers until the queue is set up again */
 	bool keeps_tx;     /* stop keeps what is to be sent; the NIC goes on */
@@ -156,14 +167,21 @@ struct rx_queue {
 	uint16_t size;
 	uint16_t told; /* bytes of a buffer, as the mempool says */
 	uint16_t room; /* of these, what the NIC can be told of */
+	uint16_t at;   /* bytes ahead of them, in an mbuf */
 	struct slot *slot;
 	struct rte_mempool *mp;
+	/* what holds the first bytes of a frame, NULL: all of it goes to slot */
+	struct rte_mempool *head_mp;
+	struct slot *head; /* [size] goes with slot */
+	uint16_t split;    /* so many bytes */
 	/* owner */
 	uint16_t *empty; /* [size] slots to be refilled, oldest first */
 	uint32_t empty_head, empty_tail;
 	uint32_t done_head;
 	struct rte_mbuf **parked; /* the second ring's, never filled */
 	uint16_t nparked;
+	struct rte_mbuf **head_spare; /* [size] taken for heads */
+	uint16_t nhead_spare;
 	/* owner to engine, engine to owner: slots */
 	uint16_t *posted, *done;
 	uint32_t posted_tail, done_tail;
@@ -190,6 +208,7 @@ struct model {
 	struct rte_flow *rule; /* the first; control writes, with the engine's lock */
 	/* /model/set writes, engine and owner read */
 	bool stall_tx, stall_rx, refuse, link_down;
+	bool mislead; /* frames for a stranger go to queue 1, as if a rule said so */
 	struct tx_queue *tx[MODEL_QUEUES_MAX];
 	struct rx_queue *rx[MODEL_QUEUES_MAX];
 	struct wire wire[MODEL_WIRES_MAX];

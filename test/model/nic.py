@@ -62,6 +62,15 @@ def own_row(rng):
             'known': int(rng.random() < 0.95)}
 
 
+def draw_split(rng, row, args):
+    """@return how the NIC splits, and the port's split-bytes: as the row allows."""
+    kind = {None: rng.choice(('none', 'empty', 'kept', 'protocol')), 'mlx5_pci': 'kept',
+            'net_ice': 'protocol'}.get(row, 'none')
+    if args.get('second'):
+        kind = 'none'
+    return kind, rng.choice({'empty': (0, 18, 64, 256), 'kept': (0, 18, 40, 59)}.get(kind, (0,)))
+
+
 # Of a frame longer than the NIC can be given, and of a NIC that wasn't run for a while.
 EXPLAINED = 'drop_segs', 'drop_flushed', 'drop_link_down'
 # For each of these something must be copied, or nothing lent to the NIC.
@@ -86,10 +95,11 @@ class Trial:
         self.args['engine-frees'] = int(row == 'net_ring' or rng.random() < 0.3)
         self.args['keeps-rx'] = int(row == 'net_tap')
         self.args['keeps-tx'] = int(row == 'net_ring')
+        self.args['split'], split = draw_split(rng, row, self.args)
         self.queues = rng.choice((1, 1, 2))
         self.mtu = rng.choice((1500, 1500, 4000, 9000))
         self.keys = {'queues': self.queues, 'mtu': self.mtu,
-                     'tx_desc': rng.choice((0, 64, 128, 512, 700))}
+                     'tx_desc': rng.choice((0, 64, 128, 512, 700)), 'split_bytes': split}
         if row != 'net_tap':
             self.keys['rx_desc'] = rng.choice((0, 32, 32, 64, 64, 128, 256))
         self.vhost = {'rx_full': 'wait', 'queues': self.queues,
@@ -224,8 +234,8 @@ def judge(model, trial, result):
             'as lost')
 
 
-def traffic(rig, trials):
-    """Frames both ways through every trial. @return what sums() gives"""
+def traffic(rig, trials, look=lambda zc, trial: None):
+    """Frames both ways through every trial; then look. @return what sums() gives"""
     model = Model(rig, trials)
     guests = [rig.guest(*t.guest_args, '--count', t.count, '--hold', 'both', name=t.guest)
               for t in trials]
@@ -240,6 +250,7 @@ def traffic(rig, trials):
         model.check_violations()
         judge(model, trial, result)
         print(f'   {trial.device}: {trial.count * trial.queues} frames each way;', shares(model.zc, trial))
+        look(model.zc, trial)
     total = sums(model.zc, trials)
     model.end()
     return total

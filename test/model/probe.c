@@ -5,6 +5,7 @@
  *   row=NAME      a row of zcnet's table; the device says that this is its driver
  *   or dma= own-map= queue-stop= done= rs= segs= tx-min= order= grain= before= second= rxdesc=
  *   steer=        a row of its own, which zcnet is given; known=0: zcnet has no row for it
+ *   split=        see enum split; with a row of its own, that says how far too
  *   share=        so many guests; vlan= of the first of them
  *   the rest      what no row says, see struct traits, and the frames
  */
@@ -15,9 +16,12 @@
 #include <ethdev_vdev.h>
 #include <rte_kvargs.h>
 
+#include <zcnet/port.h>
+
 #include "model.h"
 
 #define LOGGED_MAX 5
+#define SHORTEST_FRAME 60 /* on a wire, without CRC */
 
 struct model *models;
 uint64_t violations[VIOLATIONS];
@@ -72,7 +76,7 @@ model_alias(const struct rte_eth_dev *dev)
 /* ---- devargs ---- */
 
 struct args {
-	const char *row, *order, *grain, *refill;
+	const char *row, *order, *grain, *refill, *split;
 	uint64_t dma, own_map, queue_stop, done, rs, segs, tx_min, before, second, rxdesc, known;
 	uint64_t steer, share, vlan, rules, spread;
 	uint64_t engine_frees, keeps_rx, keeps_tx, scatter, lsc, batch, delay;
@@ -97,6 +101,7 @@ static const struct {
 	TEXT("order", order),
 	TEXT("grain", grain),
 	TEXT("refill", refill),
+	TEXT("split", split),
 	NUMBER("dma", dma),
 	NUMBER("own-map", own_map),
 	NUMBER("queue-stop", queue_stop),
@@ -158,6 +163,14 @@ word(const char *value, const char *const *words, int n)
 	return 0;
 }
 
+static enum split
+split_of(const struct args *a)
+{
+	static const char *const splits[] = { "none", "empty", "kept", "protocol" };
+
+	return word(a->split, splits, RTE_DIM(splits));
+}
+
 static int
 make_row(const struct args *a, const char *device, uint16_t port_id)
 {
@@ -191,6 +204,9 @@ make_row(const struct args *a, const char *device, uint16_t port_id)
 			.rx_before = a->before,
 			.second_ring = a->second,
 			.rx_desc = a->rxdesc,
+			.split_max = split_of(a) == SPLIT_EMPTY   ? ZCNET_SPLIT_MAX :
+					split_of(a) == SPLIT_KEPT ? SHORTEST_FRAME - 1 :
+								    0,
 		};
 		snprintf(alias[port_id].name, sizeof(alias[port_id].name), "of_%.32s", device);
 	}
@@ -207,6 +223,7 @@ make_model(struct model *model, const struct args *a)
 
 	model->traits = (struct traits){
 		.refill = word(a->refill, refills, RTE_DIM(refills)),
+		.split = split_of(a),
 		/* Who needs no asking. */
 		.engine_frees = a->engine_frees && (model->row->tx_done & ZC_DONE_IN_BURST),
 		.keeps_rx = a->keeps_rx,

@@ -6,7 +6,7 @@
  *    driver      to the NIC    NIC         to the driver
  *
  * Slots wander through rings of their numbers. A NIC that isn't first-in first-out takes any of its
- * pool.
+ * pool. One that splits has two buffers for each number: head and slot.
  */
 #include <rte_mbuf.h>
 
@@ -63,8 +63,36 @@ write_slot(struct rx_queue *q, struct slot *slot, const uint8_t *from, uint32_t 
 }
 
 static void
+give_out(struct rx_queue *q, uint16_t number)
+{
+	__atomic_store_n(&q->slot[number].posted, false, __ATOMIC_RELEASE);
+	q->done[q->done_written++ % q->size] = number;
+}
+
+static void
+receive_split(struct rx_queue *q, struct wire *wire, bool ruled)
+{
+	uint16_t number;
+	struct slot *slot = next_slot(q, &number), *head = &q->head[number];
+
+	wire->bounced += ruled && !iommu_is_guests(slot);
+	head->got = RTE_MIN(wire->len, q->split);
+	slot->got = wire->len - head->got;
+	slot->last = true;
+	if (slot->got == 0 && q->model->traits.split == SPLIT_KEPT)
+		violation(q->model, VIOLATION_kept, "%u of %u bytes", wire->len, q->split);
+	write_slot(q, head, wire->next, head->got, ruled);
+	write_slot(q, slot, wire->next + head->got, slot->got, ruled);
+	give_out(q, number);
+}
+
+static void
 receive_frame(struct rx_queue *q, struct wire *wire, bool ruled)
 {
+	if (q->split > 0) {
+		receive_split(q, wire, ruled);
+		return;
+	}
 	for (uint32_t at = 0; at < wire->len;) {
 		uint32_t n = RTE_MIN((uint32_t)q->room, wire->len - at);
 		uint16_t number;
@@ -75,8 +103,7 @@ receive_frame(struct rx_queue *q, struct wire *wire, bool ruled)
 		at += n;
 		slot->got = n;
 		slot->last = at == wire->len;
-		__atomic_store_n(&slot->posted, false, __ATOMIC_RELEASE);
-		q->done[q->done_written++ % q->size] = number;
+		give_out(q, number);
 	}
 }
 
@@ -108,18 +135,25 @@ make_frame(struct wire *wire)
 	return true;
 }
 
+/* Slots that a frame takes. */
+static uint32_t
+slots_for(const struct rx_queue *q, uint32_t len)
+{
+	return RTE_MAX((len - RTE_MIN(len, q->split) + q->room - 1) / q->room, 1u);
+}
+
 static bool
 is_ready(const struct rx_queue *q, uint32_t len)
 {
-	return q != NULL && q->running && slots_posted(q) >= (len + q->room - 1) / q->room;
+	return q != NULL && q->running && slots_posted(q) >= slots_for(q, len);
 }
 
 static bool
 is_too_long(const struct rx_queue *q, uint32_t len)
 {
-	uint32_t need = (len + q->room - 1) / q->room;
+	uint32_t need = slots_for(q, len);
 
-	return need > 1 && (!q->scatter || need > q->size);
+	return need > 1 && (!q->scatter || q->split > 0 || need > q->size);
 }
 
 /*
@@ -145,8 +179,12 @@ receive(struct model *model, struct wire *wire)
 {
 	bool shared = model->guests > 0;
 	uint32_t queues = shared ? steer_frame(model, wire->next) : 1u << (wire - model->wire);
-	const struct rx_queue *q = model->rx[__builtin_ctz(queues)];
+	uint32_t ruled = shared ? steer_ruled(model, wire->next) : 0;
+	const struct rx_queue *q;
 
+	if (wire == &model->wire[model->guests + 1] && model_is(&model->mislead))
+		queues = ruled = 1u << 1;
+	q = model->rx[__builtin_ctz(queues)];
 	if (q == NULL || !q->running)
 		return false;
 	if (is_too_long(q, wire->len)) {
@@ -154,7 +192,7 @@ receive(struct model *model, struct wire *wire)
 		wire->len = 0;
 		return true;
 	}
-	return receive_by(model, wire, queues, shared ? steer_ruled(model, wire->next) : 0);
+	return receive_by(model, wire, queues, ruled);
 }
 
 static void
@@ -189,7 +227,7 @@ static void
 check_buffer(const struct rx_queue *q, const struct rte_mbuf *m, const struct slot *slot)
 {
 	if (m->next != NULL || m->nb_segs != 1 || rte_mbuf_refcnt_read(m) != 1 ||
-			m->buf_len < RTE_PKTMBUF_HEADROOM + q->told)
+			m->buf_len < q->at + q->told)
 		violation(q->model, VIOLATION_dirty_buffer,
 				"next %p, %u segments, %u references, %u bytes", m->next,
 				m->nb_segs, rte_mbuf_refcnt_read(m), m->buf_len);
@@ -201,14 +239,31 @@ check_buffer(const struct rx_queue *q, const struct rte_mbuf *m, const struct sl
 }
 
 static void
+fill_slot(struct slot *slot, struct rte_mbuf *m, uint32_t at, uint32_t len)
+{
+	slot->mbuf = m;
+	slot->addr = m->buf_iova + at;
+	slot->va = (uint8_t *)m->buf_addr + at;
+	slot->len = len;
+}
+
+static void
+post_head(struct rx_queue *q, struct slot *head)
+{
+	fill_slot(head, q->head_spare[--q->nhead_spare], RTE_PKTMBUF_HEADROOM, q->split);
+	if (iommu_is_guests(head) || iommu_reach(q->model, head, 0) == NULL)
+		violation(q->model, VIOLATION_header_in_guest, "%u bytes at %#jx", head->len,
+				(uintmax_t)head->addr);
+}
+
+static void
 post(struct rx_queue *q, uint16_t number, struct rte_mbuf *m)
 {
 	struct slot *slot = &q->slot[number];
 
-	slot->mbuf = m;
-	slot->addr = m->buf_iova + RTE_PKTMBUF_HEADROOM;
-	slot->va = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
-	slot->len = q->room;
+	if (q->split > 0)
+		post_head(q, &q->head[number]);
+	fill_slot(slot, m, q->at, q->room);
 	check_buffer(q, m, slot);
 	__atomic_store_n(&slot->posted, true, __ATOMIC_RELEASE);
 	q->posted[q->posted_tail % q->size] = number;
@@ -216,10 +271,27 @@ post(struct rx_queue *q, uint16_t number, struct rte_mbuf *m)
 }
 
 static bool
+take_heads(struct rx_queue *q, uint16_t n)
+{
+	void **heads = (void **)(q->head_spare + q->nhead_spare);
+
+	if (q->split == 0)
+		return true;
+	if (rte_mempool_get_bulk(q->head_mp, heads, n) < 0)
+		return false;
+	q->nhead_spare += n;
+	return true;
+}
+
+static bool
 take_mbufs(struct rx_queue *q, struct rte_mbuf **m, uint16_t n)
 {
-	if (rte_mempool_get_bulk(q->mp, (void **)m, n) == 0)
-		return true;
+	if (take_heads(q, n)) {
+		if (rte_mempool_get_bulk(q->mp, (void **)m, n) == 0)
+			return true;
+		for (uint16_t i = 0; q->split > 0 && i < n; i++)
+			rte_mbuf_raw_free(q->head_spare[--q->nhead_spare]);
+	}
 	q->wire->no_mbuf++;
 	return false;
 }
@@ -257,7 +329,7 @@ nempty(const struct rx_queue *q)
 static void
 refill_by(struct rx_queue *q, uint16_t n)
 {
-	uint16_t need = (q->model->len_max + q->room - 1) / q->room;
+	uint16_t need = slots_for(q, q->model->len_max);
 
 	n = RTE_MIN(n, q->size > need ? q->size - need + 1 : 1);
 	while (nempty(q) >= n && refill(q, n))
@@ -305,22 +377,35 @@ rx_fill(struct rx_queue *q)
 /* ---- the driver: frames ---- */
 
 static struct rte_mbuf *
-take_slot(struct rx_queue *q)
+take_buffer(const struct rx_queue *q, struct slot *slot, uint16_t at)
 {
-	uint16_t number = q->done[q->done_head++ % q->size];
-	struct slot *slot = &q->slot[number];
 	struct rte_mbuf *m = slot->mbuf;
 
 	slot->mbuf = NULL;
-	q->empty[q->empty_tail++ % q->size] = number;
 	/* As most drivers do, and what most drivers leave alone. */
-	m->data_off = RTE_PKTMBUF_HEADROOM;
+	m->data_off = at;
 	m->ol_flags = 0;
 	m->packet_type = 0;
 	m->port = q->model->data->port_id;
 	m->data_len = slot->got;
 	m->pkt_len = slot->got;
 	return m;
+}
+
+static struct rte_mbuf *
+take_slot(struct rx_queue *q)
+{
+	uint16_t number = q->done[q->done_head++ % q->size];
+	struct rte_mbuf *m = take_buffer(q, &q->slot[number], q->at), *head;
+
+	q->empty[q->empty_tail++ % q->size] = number;
+	if (q->split == 0)
+		return m;
+	head = take_buffer(q, &q->head[number], RTE_PKTMBUF_HEADROOM);
+	head->next = m;
+	head->nb_segs = 2;
+	head->pkt_len += m->data_len;
+	return head;
 }
 
 static bool
@@ -394,6 +479,14 @@ rx_has_guests(const struct rx_queue *q)
 	return false;
 }
 
+static void
+free_buffer(struct slot *slot)
+{
+	if (slot->mbuf != NULL)
+		rte_mbuf_raw_free(slot->mbuf);
+	slot->mbuf = NULL;
+}
+
 void
 rx_flush(struct rx_queue *q)
 {
@@ -403,13 +496,14 @@ rx_flush(struct rx_queue *q)
 		struct slot *slot = &q->slot[i];
 
 		slot->posted = false;
-		if (slot->mbuf != NULL)
-			rte_mbuf_raw_free(slot->mbuf);
-		slot->mbuf = NULL;
+		free_buffer(slot);
+		free_buffer(&q->head[i]);
 		q->empty[i] = i;
 	}
 	while (q->nparked > 0)
 		rte_mbuf_raw_free(q->parked[--q->nparked]);
+	while (q->nhead_spare > 0)
+		rte_mbuf_raw_free(q->head_spare[--q->nhead_spare]);
 	q->posted_head = q->posted_tail = 0;
 	q->done_head = q->done_tail = q->done_written = 0;
 	q->npool = 0;

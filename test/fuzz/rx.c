@@ -18,13 +18,15 @@
 #define OWNER 5
 #define OTHER 9
 #define MBUFS 40
-#define KINDS 2
+#define KINDS 4
 #define ELSEWHERE_MAX 24
 #define ACTS_MAX 400
 #define RING_MAX 64
 #define BURST 16
 
-static const uint16_t capacities[KINDS] = { 256, 2048 };
+static const struct {
+	uint16_t capacity, split;
+} kinds[KINDS] = { { 256, 0 }, { 2048, 0 }, { 192, 64 }, { 2030, 18 } };
 
 static struct {
 	struct guest g;
@@ -60,10 +62,11 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	unit_be_lcore(OWNER);
 	s.host_mp = unit_host_pool(256, 2048);
 	for (unsigned int i = 0; i < KINDS; i++) {
-		if (zc_ctor_init(&s.ctors[i], unit_pool_name(), MBUFS, capacities[i],
+		if (zc_ctor_init(&s.ctors[i], unit_pool_name(), MBUFS, kinds[i].capacity,
 				    SOCKET_ID_ANY) < 0)
 			abort();
 		s.ctors[i].owner = OWNER;
+		s.ctors[i].split = kinds[i].split;
 	}
 	s.mbufs = rte_mempool_avail_count(s.host_mp);
 	return 0;
@@ -122,12 +125,14 @@ nic_writes(struct rte_mbuf *m)
 
 	FUZZ_CHECK(m->buf_len == RTE_PKTMBUF_HEADROOM + s.ctor->capacity, "%u", m->buf_len);
 	if (priv->armed) {
-		uint64_t iova = guest_holds(&s.g, to, s.ctor->capacity);
+		uint64_t iova = guest_holds(&s.g, to - s.ctor->split,
+				s.ctor->split + s.ctor->capacity);
 
 		FUZZ_CHECK(is_taken(zc_armed_pos(priv->armed)),
 				"armed with a buffer that the guest has back");
 		FUZZ_CHECK(zc_armed_gen(priv->armed) != s.ctor->gen ||
-						iova == m->buf_iova + RTE_PKTMBUF_HEADROOM,
+						iova + s.ctor->split ==
+								m->buf_iova + RTE_PKTMBUF_HEADROOM,
 				"armed outside of the guest");
 	} else {
 		FUZZ_CHECK(m->buf_addr == priv->host_addr, "a bounce elsewhere");
@@ -159,6 +164,23 @@ nic_pop(void)
 	return m;
 }
 
+/* The first bytes of a frame are in a host mbuf; those of a short one are all there. */
+static struct rte_mbuf *
+split(struct rte_mbuf *m)
+{
+	struct rte_mbuf *head = rte_pktmbuf_alloc(s.host_mp);
+
+	if (head == NULL)
+		abort();
+	head->data_len = RTE_MIN(m->data_len, s.ctor->split);
+	memset(rte_pktmbuf_mtod(head, void *), 0xc9, head->data_len);
+	head->pkt_len = m->pkt_len;
+	m->data_len -= head->data_len;
+	head->next = m;
+	head->nb_segs = 2;
+	return head;
+}
+
 static void
 receive(unsigned int n, uint16_t len)
 {
@@ -169,12 +191,12 @@ receive(unsigned int n, uint16_t len)
 
 		nic_writes(m);
 		m->data_off = RTE_PKTMBUF_HEADROOM;
-		m->data_len = 14 + len % (s.ctor->capacity - 13);
+		m->data_len = 14 + len % (s.ctor->split + s.ctor->capacity - 13);
 		m->pkt_len = m->data_len;
 		m->ol_flags = 0;
 		m->next = NULL;
 		m->nb_segs = 1;
-		s.pending[s.n_pending++] = m;
+		s.pending[s.n_pending++] = s.ctor->split > 0 ? split(m) : m;
 	}
 	if (s.n_pending > first)
 		zc_ctor_received(s.ctor, s.pending + first, s.n_pending - first);
@@ -434,7 +456,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct zc_vq_conf conf;
 	uint8_t how = bytes_u8(&in);
 
-	s.ctor = &s.ctors[how / 16 % KINDS];
+	s.ctor = &s.ctors[how / 16 % 2 + 2 * (how >= 0xc0)];
 	s.held = false;
 	guest_begin(&s.g, &in, &conf);
 	attach(&conf, how);

@@ -5,8 +5,8 @@
  *   /model/info,NAME            what came over the cables of a device, and all violations
  *   /model/set,NAME,KEY,VALUE   KEY: frames, word, stall-tx, stall-rx, refuse, link-down, reset (it
  *                               asks for one); on one that guests share frames are each guest's,
- *                               and there are broadcasts, strangers, mislead (the strangers); of the
- *                               cable N alone: wordN, macN (a guest's number), vlanN
+ *                               and there are broadcasts, strangers, mislead (the strangers); of
+ *                               the cable N alone: wordN, macN (a guest's number), vlanN
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -48,12 +48,10 @@ class Churn:
         self.zc.shell('port stop nic0')     # it has buffers at any time
         with open(f'/proc/{self.zc.pid}/status') as status:
             rss = next(int(line.split()[1]) for line in status if line.startswith('RssAnon'))
-        with open(f'/proc/{self.zc.pid}/maps') as maps:
-            # but for what a thread keeps that has interrupted a guest (vq/kick.c)
-            mappings = sum('/[aio]' not in line for line in maps)
         heap = self.zc.ask('/eal/heap_info,0')
-        held = {'fds': self.zc.fds(), 'mappings': mappings, 'guest memory': self.zc.guest_maps(),
-                'allocated': heap['Alloc_size'], 'allocations': heap['Alloc_count'],
+        held = {'fds': self.zc.fds(), 'mappings': self.zc.mappings(),
+                'guest memory': self.zc.guest_maps(), 'allocated': heap['Alloc_size'],
+                'allocations': heap['Alloc_count'],
                 'mbufs': mbufs(self.zc.shell('show mempool')), 'rss': rss}
         self.zc.shell('port start nic0')
         return held

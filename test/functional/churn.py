@@ -68,7 +68,7 @@ class Churn:
     def _of_guest1(self):
         held = self.held()
         inodes = {line.split()[4] for line in held['guest memory']}
-        return held if inodes == set(memory(self.other.pid)) else None
+        return held if inodes == self.other.guest_memory() else None
 
     def _more_frames(self):
         frames = self.zc.stats('guest1', 'rx')['frames']
@@ -102,12 +102,6 @@ def mbufs(shown):
     """In use, of each pool."""
     return {words[0]: int(words[4]) for words in map(str.split, shown.splitlines())
             if len(words) == 6 and words[4].isdigit()}
-
-
-def memory(pid):
-    """Inodes of guest memory that a process has mapped."""
-    with open(f'/proc/{pid}/maps') as lines:
-        return [line.split()[4] for line in lines if '/memfd:guest' in line]
 
 
 def resets(rig, count, seed):

@@ -162,6 +162,15 @@ class Process(subprocess.Popen):
         except subprocess.TimeoutExpired:
             raise Fail(f'{self.name}: still running after {timeout} s') from None
 
+    def guest_maps(self):
+        """Mappings of guest memory, as /proc names them: memfds, or files of a guest's hugetlbfs."""
+        with open(f'/proc/{self.pid}/maps') as maps:
+            return [line for line in maps if '/memfd:guest' in line or ' /guest' in line]
+
+    def guest_memory(self):
+        """Inodes of the guest memory that it has mapped."""
+        return {line.split()[4] for line in self.guest_maps()}
+
 
 class Tool(Process):
     """zcnet-guest or zcnet-wire: the last line of its output is its result."""
@@ -268,11 +277,6 @@ class Zcnet(Process):
         """So many, but for those that a thread keeps once it has interrupted a guest (vq/kick.c)."""
         with open(f'/proc/{self.pid}/maps') as maps:
             return sum('/[aio]' not in line for line in maps)
-
-    def guest_maps(self):
-        """Mappings of guest memory, as /proc names them."""
-        with open(f'/proc/{self.pid}/maps') as maps:
-            return [line for line in maps if '/memfd:guest' in line]
 
     def dump(self):
         """Everything there is to know, on stdout."""

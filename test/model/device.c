@@ -197,10 +197,11 @@ rx_queue_setup(struct rte_eth_dev *dev, uint16_t index, uint16_t size, unsigned 
 {
 	struct model *model = model_of(dev);
 	struct rx_queue *q = calloc(1, sizeof(*q));
+	int ret = -ENOMEM;
 
 	(void)socket;
 	if (q == NULL)
-		return -ENOMEM;
+		return ret;
 	q->slot = calloc(size, sizeof(q->slot[0]));
 	q->empty = calloc(size, sizeof(q->empty[0]));
 	q->posted = calloc(size, sizeof(q->posted[0]));
@@ -210,12 +211,13 @@ rx_queue_setup(struct rte_eth_dev *dev, uint16_t index, uint16_t size, unsigned 
 	q->head = calloc(size, sizeof(q->head[0]));
 	q->head_spare = calloc(size, sizeof(q->head_spare[0]));
 	q->model = model;
-	if (q->slot == NULL || q->empty == NULL || q->posted == NULL || q->done == NULL ||
-			q->pool == NULL || q->parked == NULL || q->head == NULL ||
-			q->head_spare == NULL || foreign_pool() == NULL ||
-			lay_out(q, conf, mp) < 0) {
+	if (q->slot != NULL && q->empty != NULL && q->posted != NULL && q->done != NULL &&
+			q->pool != NULL && q->parked != NULL && q->head != NULL &&
+			q->head_spare != NULL && foreign_pool() != NULL)
+		ret = lay_out(q, conf, mp);
+	if (ret < 0) {
 		rx_queue_free(q);
-		return -EINVAL;
+		return ret;
 	}
 	q->wire = &model->wire[index];
 	q->index = index;

@@ -10,6 +10,7 @@ one. Nobody else may have it: neither in a frame that the guest is given, nor an
 Guests are zcnet-guest's words: they note every word that they are given, and this process looks
 through their memory, which it has from /proc.
 """
+import itertools
 import mmap
 import os
 import re
@@ -122,7 +123,13 @@ class Guest:
 
 
 class Wire(threading.Thread):
-    """Frames of every kind onto an interface, as fast as it goes."""
+    """Frames of every kind onto an interface, in bursts.
+
+    Between them it sleeps. Without that, on kernel 6.18, senders and guests kept the kernel's RCU
+    threads from running on their CPU for a minute, and whoever took a tap down waited as long.
+    """
+
+    BURST = 64
 
     def __init__(self, interface, kinds):
         """kinds: by letter the destination and the VLAN, 0 for none."""
@@ -144,14 +151,13 @@ class Wire(threading.Thread):
 
     def run(self):
         while not self.ends:
-            if not self.frames:
-                time.sleep(0.001)
-            for frame in self.frames:
+            for frame in itertools.islice(itertools.cycle(self.frames), self.BURST):
                 try:
                     self.socket.send(frame)
                     self.sent += 1
                 except OSError:
                     pass        # the interface is full, or down while a NIC is restarted
+            time.sleep(0.001)
 
     def stop(self):
         self.ends = True

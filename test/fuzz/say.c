@@ -72,7 +72,6 @@ say_anything(struct speaker *sp, struct bytes *in)
 		len = len * cut / 256;
 	if (len > 0)
 		say_bytes(sp, &msg, len, fds, n % FDS_MAX);
-	sp->may_stay += n % FDS_MAX;
 }
 
 /* How many regions, then what is wrong with each. */
@@ -103,7 +102,6 @@ say_memory(struct speaker *sp, struct bytes *in)
 		msg.mem.region[i] = r;
 		fds[i] = some_fd(sp, wrong & 16 ? bytes_u8(in) : i % SAY_REGIONS);
 	}
-	sp->may_stay += how != 0;
 	for (unsigned int i = n; i < n_fds; i++)
 		fds[i] = some_fd(sp, i);
 	say(sp, &msg, fds, n_fds < 8 ? n_fds : 8);

@@ -28,7 +28,6 @@ struct speaker {
 	int sock;
 	int fd[SAY_FD_KINDS];
 	uint8_t *mem[SAY_REGIONS];
-	unsigned int may_stay; /* descriptors that librte_vhost may lose */
 };
 
 /** Once a process. */

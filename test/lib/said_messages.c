@@ -6,6 +6,7 @@
  * other guests go on is looked at from outside, by the test that runs this.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,180 +14,15 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
 #include "clock.h"
 #include "rng.h"
-#include "said.h"
+#include "said_say.h"
 
-#define HDR_BYTES 12
 #define NO_FD 0x100
 #define RINGS_OFFERED 4 /* two queue pairs */
 #define REPEATS 10000
-
-#define IOTLB_MSG 22
-#define CRYPTO_CREATE 26
-#define POSTCOPY_ADVISE 28
-#define POSTCOPY_LISTEN 29
-#define POSTCOPY_END 30
-
-static bool
-has_own_reply(uint32_t request)
-{
-	return request == VHU_GET_FEATURES || request == VHU_GET_PROTOCOL_FEATURES ||
-			request == VHU_GET_QUEUE_NUM || request == VHU_GET_VRING_BASE ||
-			request == VHU_GET_CONFIG || request == VHU_GET_INFLIGHT_FD ||
-			request == POSTCOPY_ADVISE || request == POSTCOPY_END ||
-			request == VHU_GET_STATUS || request == VHU_SET_LOG_BASE;
-}
-
-static int
-reopen(struct said *s)
-{
-	if (frontend_alive(s->fe))
-		return 0;
-	frontend_disconnect(s->fe);
-	return frontend_socket_open(s->fe) == 0 ? 0 : said_fail(s, "%s", frontend_error(s->fe));
-}
-
-/* ---- saying ---- */
-
-/* 0: taken, -EREMOTEIO: refused, or what went wrong. @p m gets the answer. */
-static int
-say(struct said *s, struct vhu_msg *m, const int *fds, unsigned int n)
-{
-	bool own = has_own_reply(m->request);
-	int ret = reopen(s);
-
-	if (ret < 0)
-		return ret;
-	if ((m->flags & 0x7) == 0)
-		m->flags |= VHU_FLAG_VERSION | (own ? 0 : VHU_FLAG_NEED_REPLY);
-	ret = frontend_send_raw(s->fe, m, HDR_BYTES + m->size, fds, n);
-	if (ret == 0)
-		ret = frontend_recv(s->fe, m);
-	if (ret == -EPIPE || ret == -ECONNRESET || (ret == 0 && !own && m->u64 != 0))
-		return -EREMOTEIO;
-	return ret == 0 ? 0 : said_fail(s, "request %u: %s", m->request, frontend_error(s->fe));
-}
-
-static int
-refused(struct said *s, struct vhu_msg m, const int *fds, unsigned int n)
-{
-	const struct vhu_msg was = m;
-	int ret = say(s, &m, fds, n);
-
-	if (ret == 0)
-		return said_fail(s, "request %u of %u bytes with %u descriptors was taken",
-				was.request, was.size, n);
-	return ret == -EREMOTEIO ? 0 : ret;
-}
-
-static int
-taken(struct said *s, struct vhu_msg m, const int *fds, unsigned int n)
-{
-	int ret = say(s, &m, fds, n);
-
-	return ret == -EREMOTEIO ? said_fail(s, "request %u was refused", m.request) : ret;
-}
-
-/* It may be either. */
-static int
-survived(struct said *s, struct vhu_msg m, const int *fds, unsigned int n)
-{
-	int ret = say(s, &m, fds, n);
-
-	return ret == -EREMOTEIO ? 0 : ret;
-}
-
-static struct vhu_msg
-msg_u64(uint32_t request, uint64_t value)
-{
-	return (struct vhu_msg){ .request = request, .size = sizeof(value), .u64 = value };
-}
-
-static struct vhu_msg
-msg_state(uint32_t request, uint32_t index, uint32_t num)
-{
-	return (struct vhu_msg){ .request = request,
-		.size = 8,
-		.state = { .index = index, .num = num } };
-}
-
-static struct vhu_msg
-msg_addr(const struct frontend *fe, unsigned int index)
-{
-	const struct drv_ring *r = &fe->queue[index].gq.ring;
-
-	return (struct vhu_msg){ .request = VHU_SET_VRING_ADDR,
-		.size = sizeof(((struct vhu_msg *)NULL)->addr),
-		.addr = { .index = index,
-				.desc = (uintptr_t)gmem_va(&fe->mem, r->desc_gpa, 1),
-				.avail = (uintptr_t)gmem_va(&fe->mem, r->driver_gpa, 1),
-				.used = (uintptr_t)gmem_va(&fe->mem, r->device_gpa, 1) } };
-}
-
-static struct vhu_msg
-msg_table(const struct frontend *fe)
-{
-	struct vhu_msg m = { .request = VHU_SET_MEM_TABLE };
-
-	m.mem.n = fe->mem.n;
-	m.size = 8 + fe->mem.n * sizeof(struct vhu_region);
-	for (unsigned int i = 0; i < fe->mem.n; i++)
-		m.mem.region[i] = (struct vhu_region){ .gpa = fe->mem.region[i].gpa,
-			.size = fe->mem.region[i].size,
-			.va = (uintptr_t)fe->mem.region[i].va };
-	return m;
-}
-
-static struct vhu_msg
-msg_inflight(uint32_t request, uint64_t size, uint64_t offset, uint16_t queues, uint16_t ring)
-{
-	struct vhu_msg m = { .request = request, .size = 24 };
-
-	memcpy(m.bytes, &size, 8);
-	memcpy(m.bytes + 8, &offset, 8);
-	memcpy(m.bytes + 16, &queues, 2);
-	memcpy(m.bytes + 18, &ring, 2);
-	return m;
-}
-
-/* Every request that there is, complete and as a front-end would send it. */
-static struct vhu_msg
-msg_whole(const struct frontend *fe, uint32_t request)
-{
-	switch (request) {
-	case VHU_SET_MEM_TABLE:
-		return msg_table(fe);
-	case VHU_SET_VRING_ADDR:
-		return (struct vhu_msg){ .request = request, .size = 40 };
-	case VHU_SET_VRING_NUM:
-		return msg_state(request, 0, 256);
-	case VHU_SET_FEATURES:
-		return msg_u64(request, 1ULL << VIRTIO_F_VERSION_1);
-	case VHU_NET_SET_MTU:
-		return msg_u64(request, 1500);
-	case VHU_GET_INFLIGHT_FD:
-	case VHU_SET_INFLIGHT_FD:
-		return msg_inflight(request, 4096, 0, 1, 256);
-	case VHU_GET_FEATURES:
-	case VHU_SET_OWNER:
-	case VHU_GET_PROTOCOL_FEATURES:
-	case VHU_GET_QUEUE_NUM:
-	case VHU_GET_STATUS:
-		return (struct vhu_msg){ .request = request };
-	default:
-		return msg_u64(request, 0);
-	}
-}
-
-static unsigned int
-fds_of(const struct frontend *fe, uint32_t request)
-{
-	if (request == VHU_SET_MEM_TABLE)
-		return fe->mem.n;
-	return request >= VHU_SET_VRING_KICK && request <= VHU_SET_VRING_ERR;
-}
 
 /* What zcnet serves. */
 static const uint8_t served[] = { VHU_GET_FEATURES, VHU_SET_FEATURES, VHU_SET_OWNER,
@@ -223,7 +59,7 @@ truncated(struct said *s)
 	static const size_t cut[] = { 1, 5, 11, 12, 13, 19 };
 
 	for (unsigned int i = 0; i < DIM(cut); i++) {
-		TRY(reopen(s));
+		TRY(said_reopen(s));
 		if (frontend_send_raw(s->fe, &m, cut[i], NULL, 0) < 0)
 			return said_fail(s, "%s", frontend_error(s->fe));
 		/* The rest never comes, and the socket stays open. */
@@ -236,15 +72,15 @@ static int
 too_short(struct said *s)
 {
 	for (unsigned int i = 0; i < DIM(served); i++) {
-		struct vhu_msg m = msg_whole(s->fe, served[i]);
-		unsigned int n = fds_of(s->fe, served[i]);
+		struct vhu_msg m = said_msg_whole(s->fe, served[i]);
+		unsigned int n = said_fds_of(s->fe, served[i]);
 
 		if (m.size == 0)
 			continue;
 		m.size -= 1;
-		TRY(refused(s, m, n > 1 ? s->fe->memfd : &s->fe->queue[0].kick_fd, n));
+		TRY(said_refused(s, m, n > 1 ? s->fe->memfd : &s->fe->queue[0].kick_fd, n));
 		m.size = 0;
-		TRY(refused(s, m, n > 1 ? s->fe->memfd : &s->fe->queue[0].kick_fd, n));
+		TRY(said_refused(s, m, n > 1 ? s->fe->memfd : &s->fe->queue[0].kick_fd, n));
 	}
 	return 0;
 }
@@ -256,7 +92,7 @@ too_long(struct said *s)
 	struct vhu_msg m = { .request = VHU_SET_FEATURES, .flags = VHU_FLAG_VERSION };
 
 	for (unsigned int i = 0; i < DIM(sizes); i++) {
-		TRY(reopen(s));
+		TRY(said_reopen(s));
 		m.size = sizes[i];
 		if (frontend_send_raw(s->fe, &m, sizeof(m), NULL, 0) < 0)
 			return said_fail(s, "%s", frontend_error(s->fe));
@@ -269,10 +105,10 @@ static int
 of_another_version(struct said *s)
 {
 	for (uint32_t flags = 2; flags < 8; flags++) {
-		struct vhu_msg m = msg_u64(VHU_SET_FEATURES, 1ULL << VIRTIO_F_VERSION_1);
+		struct vhu_msg m = said_msg_u64(VHU_SET_FEATURES, 1ULL << VIRTIO_F_VERSION_1);
 
 		m.flags = flags;
-		TRY(reopen(s));
+		TRY(said_reopen(s));
 		if (frontend_send_raw(s->fe, &m, HDR_BYTES + m.size, NULL, 0) < 0)
 			return said_fail(s, "%s", frontend_error(s->fe));
 		TRY(closed(s));
@@ -293,11 +129,11 @@ not_served(struct said *s)
 			known |= served[i] == request;
 		if (known)
 			continue;
-		TRY(refused(s, (struct vhu_msg){ .request = request }, NULL, 0));
-		TRY(refused(s, msg_whole(s->fe, request), fds, 1));
+		TRY(said_refused(s, (struct vhu_msg){ .request = request }, NULL, 0));
+		TRY(said_refused(s, said_msg_whole(s->fe, request), fds, 1));
 	}
 	for (unsigned int i = 0; i < DIM(more); i++)
-		TRY(refused(s, (struct vhu_msg){ .request = more[i] }, NULL, 0));
+		TRY(said_refused(s, (struct vhu_msg){ .request = more[i] }, NULL, 0));
 	return 0;
 }
 
@@ -310,8 +146,8 @@ out_of_order(struct said *s)
 
 	for (unsigned int i = 0; i < 1000; i++) {
 		uint32_t request = served[rng_range(&rng, 0, sizeof(served) - 1)];
-		unsigned int n = fds_of(s->fe, request);
-		struct vhu_msg m = msg_whole(s->fe, request);
+		unsigned int n = said_fds_of(s->fe, request);
+		struct vhu_msg m = said_msg_whole(s->fe, request);
 
 		if (m.size == 8 && request != VHU_SET_FEATURES)
 			m.state.index = rng_range(&rng, 0, RINGS_OFFERED - 1);
@@ -322,7 +158,7 @@ out_of_order(struct said *s)
 			m.addr.avail = m.addr.desc + 4096;
 			m.addr.used = m.addr.desc + 8192;
 		}
-		TRY(survived(s, m, n > 1 ? s->fe->memfd : &s->fe->queue[0].kick_fd, n));
+		TRY(said_survived(s, m, n > 1 ? s->fe->memfd : &s->fe->queue[0].kick_fd, n));
 		if (rng_range(&rng, 0, 50) == 0)
 			frontend_disconnect(s->fe);
 	}
@@ -341,13 +177,15 @@ repeated(struct said *s)
 	for (unsigned int i = 0; i < 20; i++) {
 		unsigned int index = i % 2;
 
-		TRY(taken(s, msg_u64(VHU_SET_FEATURES, features), NULL, 0));
-		TRY(taken(s, msg_table(s->fe), s->fe->memfd, s->fe->mem.n));
-		TRY(taken(s, msg_state(VHU_SET_VRING_NUM, index, 256), NULL, 0));
-		TRY(taken(s, msg_addr(s->fe, index), NULL, 0));
-		TRY(taken(s, msg_u64(VHU_SET_VRING_KICK, index), &s->fe->queue[index].kick_fd, 1));
-		TRY(taken(s, msg_u64(VHU_SET_VRING_CALL, index), &s->fe->queue[index].call_fd, 1));
-		TRY(taken(s, msg_state(VHU_SET_VRING_ENABLE, index, 1), NULL, 0));
+		TRY(said_taken(s, said_msg_u64(VHU_SET_FEATURES, features), NULL, 0));
+		TRY(said_taken(s, said_msg_table(s->fe), s->fe->memfd, s->fe->mem.n));
+		TRY(said_taken(s, said_msg_state(VHU_SET_VRING_NUM, index, 256), NULL, 0));
+		TRY(said_taken(s, said_msg_addr(s->fe, index), NULL, 0));
+		TRY(said_taken(s, said_msg_u64(VHU_SET_VRING_KICK, index),
+				&s->fe->queue[index].kick_fd, 1));
+		TRY(said_taken(s, said_msg_u64(VHU_SET_VRING_CALL, index),
+				&s->fe->queue[index].call_fd, 1));
+		TRY(said_taken(s, said_msg_state(VHU_SET_VRING_ENABLE, index, 1), NULL, 0));
 		TRY(said_echo(s, 10));
 	}
 	return 0;
@@ -357,15 +195,18 @@ static int
 features(struct said *s)
 {
 	TRY(said_start(s));
-	TRY(refused(s, msg_u64(VHU_SET_FEATURES, ~0ULL), NULL, 0));
-	TRY(refused(s, msg_u64(VHU_SET_FEATURES, 1ULL << VIRTIO_NET_F_HOST_TSO4), NULL, 0));
-	TRY(refused(s, msg_u64(VHU_SET_PROTOCOL_FEATURES, ~0ULL), NULL, 0));
+	TRY(said_refused(s, said_msg_u64(VHU_SET_FEATURES, ~0ULL), NULL, 0));
+	TRY(said_refused(s, said_msg_u64(VHU_SET_FEATURES, 1ULL << VIRTIO_NET_F_HOST_TSO4), NULL,
+			0));
+	TRY(said_refused(s, said_msg_u64(VHU_SET_PROTOCOL_FEATURES, ~0ULL), NULL, 0));
 	/* Of a device that runs. */
-	TRY(refused(s, msg_u64(VHU_SET_FEATURES, s->fe->features & ~(1ULL << VIRTIO_F_VERSION_1)),
+	TRY(said_refused(s,
+			said_msg_u64(VHU_SET_FEATURES,
+					s->fe->features & ~(1ULL << VIRTIO_F_VERSION_1)),
 			NULL, 0));
-	TRY(refused(s, msg_u64(VHU_NET_SET_MTU, 0), NULL, 0));
-	TRY(refused(s, msg_u64(VHU_NET_SET_MTU, 65536), NULL, 0));
-	TRY(refused(s, msg_u64(VHU_SET_STATUS, 256), NULL, 0));
+	TRY(said_refused(s, said_msg_u64(VHU_NET_SET_MTU, 0), NULL, 0));
+	TRY(said_refused(s, said_msg_u64(VHU_NET_SET_MTU, 65536), NULL, 0));
+	TRY(said_refused(s, said_msg_u64(VHU_SET_STATUS, 256), NULL, 0));
 	return said_echo(s, 100);
 }
 
@@ -374,7 +215,7 @@ answers_unread(struct said *s)
 {
 	const struct vhu_msg m = { .request = VHU_GET_FEATURES, .flags = VHU_FLAG_VERSION };
 
-	TRY(reopen(s));
+	TRY(said_reopen(s));
 	/* Its answers fill the socket; it doesn't wait for them, nor does the back-end. */
 	for (unsigned int i = 0; i < 500; i++)
 		if (frontend_send_raw(s->fe, &m, HDR_BYTES, NULL, 0) < 0)
@@ -387,7 +228,7 @@ answers_unread(struct said *s)
 static int
 bad_tables(struct said *s)
 {
-	struct vhu_msg good = msg_table(s->fe), m;
+	struct vhu_msg good = said_msg_table(s->fe), m;
 	const struct vhu_region r = good.mem.region[1];
 	int fds[9];
 
@@ -398,7 +239,7 @@ bad_tables(struct said *s)
 	do { \
 		m = good; \
 		m.mem.region[1].field = (value); \
-		TRY(refused(s, m, fds, 2)); \
+		TRY(said_refused(s, m, fds, 2)); \
 	} while (0)
 	REGION(size, 0);
 	REGION(size, r.size + 4096);
@@ -413,34 +254,59 @@ bad_tables(struct said *s)
 	REGION(offset, -r.size);
 #undef REGION
 	m = good;
-	TRY(refused(s, m, fds, 1));
-	TRY(refused(s, m, NULL, 0));
-	TRY(refused(s, m, fds, 3));
+	TRY(said_refused(s, m, fds, 1));
+	TRY(said_refused(s, m, NULL, 0));
+	TRY(said_refused(s, m, fds, 3));
 	m.mem.n = 0;
-	TRY(refused(s, m, NULL, 0));
+	TRY(said_refused(s, m, NULL, 0));
 	m.mem.n = 65535;
-	TRY(refused(s, m, fds, 2));
+	TRY(said_refused(s, m, fds, 2));
 	m.mem.n = 9;
 	m.size = 8 + 9 * sizeof(struct vhu_region);
-	TRY(refused(s, m, fds, 8));
-	/* What cannot be mapped. */
-	fds[1] = s->fe->queue[0].kick_fd;
-	TRY(survived(s, good, fds, 2));
+	TRY(said_refused(s, m, fds, 8));
 	return 0;
 }
 
 static int
 bad_table_keeps_the_good(struct said *s)
 {
-	struct vhu_msg m = msg_table(s->fe);
+	struct vhu_msg m = said_msg_table(s->fe);
 
 	TRY(said_start(s));
 	m.mem.region[1].gpa = m.mem.region[0].gpa;
 	for (unsigned int i = 0; i < 10; i++) {
-		TRY(refused(s, m, s->fe->memfd, 2));
+		TRY(said_refused(s, m, s->fe->memfd, 2));
 		TRY(said_echo(s, 100));
 	}
 	return 0;
+}
+
+/* A file that nobody may write, one that nobody may map for that any more, and no file at all. */
+static int
+unmappable(struct said *s)
+{
+	int fds[3] = { -1, memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING),
+		s->fe->queue[0].kick_fd };
+	struct vhu_msg m = said_msg_table(s->fe);
+	char path[32];
+	int ret = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", s->fe->memfd[1]);
+	fds[0] = open(path, O_RDONLY | O_CLOEXEC);
+	if (fds[0] < 0 || fds[1] < 0 || ftruncate(fds[1], (off_t)m.mem.region[1].size) < 0 ||
+			fcntl(fds[1], F_ADD_SEALS, F_SEAL_FUTURE_WRITE) < 0)
+		return said_fail(s, "%s", strerror(errno));
+	TRY(said_start(s));
+	for (unsigned int i = 0; i < DIM(fds) && ret == 0; i++) {
+		int pair[2] = { s->fe->memfd[0], fds[i] };
+
+		ret = said_refused(s, m, pair, 2);
+		if (ret == 0)
+			ret = said_echo(s, 100);
+	}
+	close(fds[0]);
+	close(fds[1]);
+	return ret;
 }
 
 /* ---- rings ---- */
@@ -453,8 +319,21 @@ bad_sizes(struct said *s)
 
 	for (unsigned int i = 0; i < DIM(sizes); i++)
 		for (uint32_t ring = 0; ring < 2; ring++)
-			TRY(refused(s, msg_state(VHU_SET_VRING_NUM, ring, sizes[i]), NULL, 0));
+			TRY(said_refused(s, said_msg_state(VHU_SET_VRING_NUM, ring, sizes[i]), NULL,
+					0));
 	return 0;
+}
+
+static int
+refused_with_fds(struct said *s, struct vhu_msg m)
+{
+	int fds[8];
+
+	for (unsigned int i = 0; i < DIM(fds); i++)
+		fds[i] = s->fe->queue[0].kick_fd;
+	TRY(said_refused(s, m, NULL, 0));
+	TRY(said_refused(s, m, fds, 1));
+	return said_refused(s, m, fds, 8);
 }
 
 static int
@@ -466,19 +345,20 @@ ring_index(struct said *s)
 		VHU_GET_VRING_BASE, VHU_SET_VRING_ENABLE };
 	static const uint32_t by_bits[] = { VHU_SET_VRING_KICK, VHU_SET_VRING_CALL,
 		VHU_SET_VRING_ERR };
-	struct vhu_msg addr;
 
 	for (unsigned int i = 0; i < DIM(indices); i++) {
+		struct vhu_msg addr = said_msg_whole(s->fe, VHU_SET_VRING_ADDR);
+
 		for (unsigned int k = 0; k < DIM(by_index); k++)
-			TRY(refused(s, msg_state(by_index[k], indices[i], 256), NULL, 0));
-		addr = msg_whole(s->fe, VHU_SET_VRING_ADDR);
+			TRY(refused_with_fds(s, said_msg_state(by_index[k], indices[i], 256)));
 		addr.addr.index = indices[i];
-		TRY(refused(s, addr, NULL, 0));
+		TRY(refused_with_fds(s, addr));
 	}
 	for (unsigned int k = 0; k < DIM(by_bits); k++) {
-		TRY(refused(s, msg_u64(by_bits[k], RINGS_OFFERED), &s->fe->queue[0].kick_fd, 1));
-		TRY(refused(s, msg_u64(by_bits[k], 255), &s->fe->queue[0].kick_fd, 1));
-		TRY(refused(s, msg_u64(by_bits[k], 255 | NO_FD), NULL, 0));
+		TRY(said_refused(s, said_msg_u64(by_bits[k], RINGS_OFFERED),
+				&s->fe->queue[0].kick_fd, 1));
+		TRY(said_refused(s, said_msg_u64(by_bits[k], 255), &s->fe->queue[0].kick_fd, 1));
+		TRY(said_refused(s, said_msg_u64(by_bits[k], 255 | NO_FD), NULL, 0));
 	}
 	return 0;
 }
@@ -492,7 +372,7 @@ outside_of_memory(struct said *s)
 
 	TRY(said_start(s));
 	TRY(said_echo(s, 10));
-	good = msg_addr(s->fe, 1);
+	good = said_msg_addr(s->fe, 1);
 	end = (uintptr_t)s->fe->mem.region[0].va + s->fe->mem.region[0].size;
 #define RING_AT(field, value) \
 	do { \
@@ -502,10 +382,12 @@ outside_of_memory(struct said *s)
 			return said_fail(s, "%s", frontend_error(s->fe)); \
 		m = good; \
 		m.addr.field = (value); \
-		TRY(survived(s, m, NULL, 0)); \
-		TRY(survived(s, msg_u64(VHU_SET_VRING_KICK, 1), &s->fe->queue[1].kick_fd, 1)); \
-		TRY(taken(s, good, NULL, 0)); \
-		TRY(taken(s, msg_u64(VHU_SET_VRING_KICK, 1), &s->fe->queue[1].kick_fd, 1)); \
+		TRY(said_survived(s, m, NULL, 0)); \
+		TRY(said_survived(s, said_msg_u64(VHU_SET_VRING_KICK, 1), \
+				&s->fe->queue[1].kick_fd, 1)); \
+		TRY(said_taken(s, good, NULL, 0)); \
+		TRY(said_taken(s, said_msg_u64(VHU_SET_VRING_KICK, 1), &s->fe->queue[1].kick_fd, \
+				1)); \
 		TRY(said_settle(s)); \
 		TRY(said_echo(s, 10)); \
 	} while (0)
@@ -529,8 +411,8 @@ call_is_no_eventfd(struct said *s)
 		return said_fail(s, "pipe: %s", strerror(errno));
 	TRY(said_start(s));
 	for (unsigned int i = 0; i < 2; i++) {
-		TRY(taken(s, msg_u64(VHU_SET_VRING_CALL, i), &fds[1], 1));
-		TRY(taken(s, msg_u64(VHU_SET_VRING_KICK, i), &fds[0], 1));
+		TRY(said_taken(s, said_msg_u64(VHU_SET_VRING_CALL, i), &fds[1], 1));
+		TRY(said_taken(s, said_msg_u64(VHU_SET_VRING_KICK, i), &fds[0], 1));
 	}
 	drv_ring_call_after(&frontend_rx(s->fe, 0)->ring, 1);
 	TRY(said_echo(s, 1000));
@@ -544,17 +426,17 @@ call_is_no_eventfd(struct said *s)
 static int
 too_many_fds(struct said *s, uint32_t request)
 {
-	struct vhu_msg m = msg_whole(s->fe, request);
-	unsigned int more = fds_of(s->fe, request) + 1;
+	struct vhu_msg m = said_msg_whole(s->fe, request);
+	unsigned int more = said_fds_of(s->fe, request) + 1;
 	int fds[20];
 
 	for (unsigned int i = 0; i < DIM(fds); i++)
 		fds[i] = s->fe->queue[0].kick_fd;
-	TRY(refused(s, m, fds, more));
-	TRY(refused(s, m, fds, 8));
-	TRY(refused(s, m, fds, 20));
+	TRY(said_refused(s, m, fds, more));
+	TRY(said_refused(s, m, fds, 8));
+	TRY(said_refused(s, m, fds, 20));
 	if (more > 1)
-		TRY(refused(s, m, NULL, 0));
+		TRY(said_refused(s, m, NULL, 0));
 	return 0;
 }
 
@@ -563,8 +445,9 @@ static int
 vring_num_again(struct said *s)
 {
 	for (unsigned int i = 0; i < REPEATS; i++)
-		TRY(taken(s, msg_state(VHU_SET_VRING_NUM, i % RINGS_OFFERED, 2U << i % 12), NULL,
-				0));
+		TRY(said_taken(s,
+				said_msg_state(VHU_SET_VRING_NUM, i % RINGS_OFFERED, 2U << i % 12),
+				NULL, 0));
 	for (unsigned int i = 0; i < DIM(served); i++)
 		TRY(too_many_fds(s, served[i]));
 	return 0;
@@ -598,10 +481,10 @@ log_base(struct said *s)
 		struct vhu_msg m = { .request = VHU_SET_LOG_BASE, .size = 16 };
 
 		memcpy(m.bytes, areas[i], 16);
-		TRY(refused(s, m, s->fe->memfd, 1));
-		TRY(refused(s, m, NULL, 0));
+		TRY(said_refused(s, m, s->fe->memfd, 1));
+		TRY(said_refused(s, m, NULL, 0));
 	}
-	TRY(refused(s, (struct vhu_msg){ .request = VHU_SET_LOG_FD }, s->fe->memfd, 1));
+	TRY(said_refused(s, (struct vhu_msg){ .request = VHU_SET_LOG_FD }, s->fe->memfd, 1));
 	return 0;
 }
 
@@ -611,9 +494,9 @@ get_inflight(struct said *s)
 {
 	/* The connection stays, so that this is fast. */
 	for (unsigned int i = 0; i < REPEATS; i++) {
-		struct vhu_msg m = msg_inflight(VHU_GET_INFLIGHT_FD, 0, 0, 2, 256);
+		struct vhu_msg m = said_msg_inflight(VHU_GET_INFLIGHT_FD, 0, 0, 2, 256);
 
-		TRY(reopen(s));
+		TRY(said_reopen(s));
 		m.flags = VHU_FLAG_VERSION | VHU_FLAG_NEED_REPLY;
 		if (frontend_send_raw(s->fe, &m, HDR_BYTES + m.size, NULL, 0) < 0 ||
 				frontend_recv(s->fe, &m) < 0)
@@ -622,7 +505,7 @@ get_inflight(struct said *s)
 			return said_fail(s, "an in-flight area of %u bytes", m.size);
 	}
 	/* 68 GB, to be cleared. */
-	TRY(refused(s, msg_inflight(VHU_GET_INFLIGHT_FD, 0, 0, 65535, 65535), NULL, 0));
+	TRY(said_refused(s, said_msg_inflight(VHU_GET_INFLIGHT_FD, 0, 0, 65535, 65535), NULL, 0));
 	return 0;
 }
 
@@ -635,14 +518,12 @@ set_inflight(struct said *s)
 
 	for (unsigned int i = 0; i < DIM(counts); i++)
 		for (unsigned int k = 0; k < DIM(sizes); k++) {
-			struct vhu_msg m = msg_inflight(VHU_SET_INFLIGHT_FD, sizes[k], 0, counts[i],
-					65535);
-			/* librte_vhost loses the descriptors of a message for a ring above 255. */
-			bool fds = counts[i] >= 1 && counts[i] <= 256;
+			struct vhu_msg m = said_msg_inflight(VHU_SET_INFLIGHT_FD, sizes[k], 0,
+					counts[i], 65535);
 
-			TRY(refused(s, m, NULL, 0));
-			TRY(refused(s, m, s->fe->memfd, fds));
-			TRY(refused(s, m, &s->fe->queue[0].kick_fd, fds));
+			TRY(said_refused(s, m, NULL, 0));
+			TRY(said_refused(s, m, s->fe->memfd, 1));
+			TRY(said_refused(s, m, &s->fe->queue[0].kick_fd, 1));
 		}
 	return 0;
 }
@@ -660,6 +541,7 @@ const struct said_case message_cases[] = {
 	{ "msg_bad_tables", bad_tables, "regions that overlap, wrap, are empty or too many" },
 	{ "msg_bad_table_keeps_the_good", bad_table_keeps_the_good,
 			"a table that is refused leaves the one before in use" },
+	{ "msg_unmappable", unmappable, "regions of files that can't be mapped" },
 	{ "msg_bad_sizes", bad_sizes, "rings of 0, 1, 3, 65535 and more descriptors" },
 	{ "msg_outside_of_memory", outside_of_memory, "rings outside of memory or across its end" },
 	{ "msg_call_is_no_eventfd", call_is_no_eventfd, "a pipe for the interrupt" },

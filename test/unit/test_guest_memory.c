@@ -5,14 +5,17 @@
  */
 #include "rig.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/compat.h"
 #include "eal.h"
 #include "port/vhost_guest.c"
 
 #define REGION (2u << 20)
+#define SET_MEM_TABLE 5 /* vhost-user specification */
 
 static struct vhost_port *vp;
 static struct zc_ctor ctor;
@@ -268,6 +271,71 @@ the_next_nic_waits_for_a_mapping_of_its_own(void **state)
 	assert_int_equal(mapped, 1);
 }
 
+struct said {
+	uint32_t request, flags, size;
+	union {
+		struct {
+			uint32_t n, pad;
+			uint64_t gpa, size, uva, offset;
+		} table; /* of one region */
+		uint8_t bytes[ZC_VHOST_PAYLOAD_MAX];
+	};
+	int fd[8], nfds;
+} __attribute__((packed));
+
+static int
+said_table(struct said *m, int fd)
+{
+	*m = (struct said){ .request = SET_MEM_TABLE,
+		.flags = 1,
+		.size = sizeof(m->table),
+		.table = { .n = 1, .size = REGION },
+		.fd = { fd },
+		.nfds = 1 };
+	return zc_vhost_msg_check(vp, m);
+}
+
+static bool
+is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* librte_vhost loses the one descriptor of a table whose region it can't map. */
+static void
+lost_descriptors_are_closed(void **state)
+{
+	int lost = dup(memory_fd[0]), next = dup(memory_fd[0]);
+	struct said m;
+
+	(void)state;
+	assert_int_equal(said_table(&m, lost), RTE_VHOST_MSG_RESULT_NOT_HANDLED);
+	assert_int_equal(said_table(&m, next), RTE_VHOST_MSG_RESULT_NOT_HANDLED);
+	assert_false(is_open(lost));
+	/* librte_vhost closed it, and the next message brings the same file under that number */
+	assert_int_equal(said_table(&m, next), RTE_VHOST_MSG_RESULT_NOT_HANDLED);
+	assert_true(is_open(next));
+	/* or the number is another file's. */
+	assert_int_equal(dup2(memory_fd[1], next), next);
+	assert_int_equal(said_table(&m, memory_fd[1]), RTE_VHOST_MSG_RESULT_NOT_HANDLED);
+	assert_true(is_open(next));
+	close(next);
+	zc_vhost_msg_table_taken();
+}
+
+static void
+descriptors_in_use_stay_open(void **state)
+{
+	struct said m;
+
+	(void)state;
+	assert_int_equal(said_table(&m, memory_fd[0]), RTE_VHOST_MSG_RESULT_NOT_HANDLED);
+	zc_vhost_msg_table_taken();
+	assert_int_equal(said_table(&m, memory_fd[1]), RTE_VHOST_MSG_RESULT_NOT_HANDLED);
+	assert_true(is_open(memory_fd[0]));
+	zc_vhost_msg_table_taken();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -280,6 +348,8 @@ main(void)
 		TEST(receiving_alone_waits_for_the_mapping),
 		TEST(cve_2019_3882_mapping_is_refused),
 		TEST(the_next_nic_waits_for_a_mapping_of_its_own),
+		TEST(lost_descriptors_are_closed),
+		TEST(descriptors_in_use_stay_open),
 	};
 
 	return cmocka_run_group_tests_name("guest_memory", tests, group_setup, group_teardown);

@@ -40,19 +40,26 @@ region_check(const struct zc_region_desc *desc, unsigned int i)
 	return 0;
 }
 
-int
-zc_map_check(const struct zc_region_desc *desc, unsigned int n)
+static int
+regions_check(const struct zc_region_desc *desc, unsigned int n)
 {
 	int ret = 0;
 
 	if (n == 0 || n > ZC_MAP_REGIONS_MAX)
 		return zc_fail(EINVAL, "guest memory: %u regions, 1 to %u are served", n,
 				ZC_MAP_REGIONS_MAX);
-	for (unsigned int i = 0; i < n && ret == 0; i++) {
+	for (unsigned int i = 0; i < n && ret == 0; i++)
 		ret = region_check(desc, i);
-		if (ret == 0)
-			ret = zc_mapping_check(&desc[i]);
-	}
+	return ret;
+}
+
+int
+zc_map_check(const struct zc_region_desc *desc, unsigned int n)
+{
+	int ret = regions_check(desc, n);
+
+	for (unsigned int i = 0; i < n && ret == 0; i++)
+		ret = zc_mapping_check(&desc[i]);
 	return ret;
 }
 
@@ -61,7 +68,7 @@ zc_map_create(const struct zc_region_desc *desc, unsigned int n, const struct zc
 {
 	struct zc_map *map;
 
-	if (zc_map_check(desc, n) < 0)
+	if (regions_check(desc, n) < 0)
 		return NULL;
 	map = calloc(1, sizeof(*map));
 	if (map == NULL) {

@@ -63,48 +63,61 @@ check(const struct zc_region_desc *desc, const struct stat *st)
 	return 0;
 }
 
+/* The file from its beginning to the region's end. @return NULL with rte_errno */
+static void *
+map_file(const struct zc_region_desc *desc, struct stat *st, size_t *len)
+{
+	size_t block;
+	void *base;
+
+	if (fstat(desc->fd, st) < 0) {
+		zc_fail(errno, "guest memory: fstat: %s", strerror(errno));
+		return NULL;
+	}
+	if (check(desc, st) < 0)
+		return NULL;
+	block = block_size(st);
+	*len = (desc->offset + desc->size + block - 1) / block * block;
+	base = mmap(NULL, *len, PROT_READ | PROT_WRITE, MAP_SHARED, desc->fd, 0);
+	if (base != MAP_FAILED)
+		return base;
+	zc_fail(errno, "guest memory: mmap of %zu bytes: %s", *len, strerror(errno));
+	return NULL;
+}
+
 int
 zc_mapping_check(const struct zc_region_desc *desc)
 {
 	struct stat st;
+	size_t len;
+	void *base = map_file(desc, &st, &len);
 
-	if (fstat(desc->fd, &st) < 0)
-		return zc_fail(errno, "guest memory: fstat: %s", strerror(errno));
-	return check(desc, &st);
+	if (base == NULL)
+		return -rte_errno;
+	munmap(base, len);
+	return 0;
 }
 
 struct zc_mapping *
 zc_mapping_create(const struct zc_region_desc *desc)
 {
-	struct zc_mapping *mapping;
+	struct zc_mapping *mapping = calloc(1, sizeof(*mapping));
 	struct stat st;
-	size_t block;
 
-	if (fstat(desc->fd, &st) < 0) {
-		zc_fail(errno, "guest memory: fstat: %s", strerror(errno));
-		return NULL;
-	}
-	if (check(desc, &st) < 0)
-		return NULL;
-	mapping = calloc(1, sizeof(*mapping));
 	if (mapping == NULL) {
 		rte_errno = ENOMEM;
 		return NULL;
 	}
-	block = block_size(&st);
+	mapping->base = map_file(desc, &st, &mapping->len);
+	if (mapping->base == NULL) {
+		free(mapping);
+		return NULL;
+	}
 	mapping->refcnt = 1;
-	mapping->len = (desc->offset + desc->size + block - 1) / block * block;
 	mapping->dev = st.st_dev;
 	mapping->ino = st.st_ino;
 	mapping->offset = desc->offset;
 	mapping->size = desc->size;
-	mapping->base = mmap(NULL, mapping->len, PROT_READ | PROT_WRITE, MAP_SHARED, desc->fd, 0);
-	if (mapping->base == MAP_FAILED) {
-		zc_fail(errno, "guest memory: mmap of %zu bytes: %s", mapping->len,
-				strerror(errno));
-		free(mapping);
-		return NULL;
-	}
 	/* A core dump of the switch must not carry guests' memory (DPDK 338ad77c9e). */
 	madvise(mapping->base, mapping->len, MADV_DONTDUMP);
 	mapping->range = zc_lost_watch(mapping->base, mapping->len);

@@ -9,7 +9,7 @@
 #include "iommu.h"
 #include "map.h"
 
-/** Does the file hold the region? 0 or what zc_fail() gave. */
+/** Can the region be mapped from the file? 0 or what zc_fail() gave. */
 int zc_mapping_check(const struct zc_region_desc *desc);
 
 /** Map a region. @return with one reference, or NULL with rte_errno */

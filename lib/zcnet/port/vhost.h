@@ -168,12 +168,16 @@ void zc_vhost_arm_all(struct vhost_port *vp);
 unsigned int zc_vhost_reap_maps(struct vhost_port *vp);
 
 /**
- * Judge a message before librte_vhost acts on it; what is refused loses its file descriptors.
+ * Judge a message before librte_vhost acts on it; what is refused loses its file descriptors, and
+ * what librte_vhost has lost of the message before is closed. Runs on: its event thread.
  *
  * @param msg  as an external handler gets it
  * @return what the handler is to answer; NOT_HANDLED: librte_vhost may have it
  */
 enum rte_vhost_msg_result zc_vhost_msg_check(const struct vhost_port *vp, void *msg);
+
+/** The table that was let through last is in use: its descriptors are librte_vhost's. */
+void zc_vhost_msg_table_taken(void);
 
 /** Is it a memory table? */
 bool zc_vhost_msg_is_table(const void *msg);

@@ -276,6 +276,7 @@ after_message(int vid, void *msg)
 
 	if (!zc_vhost_msg_is_table(msg))
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	zc_vhost_msg_table_taken();
 	zc_control_lock();
 	vp = find_running(vid);
 	if (vp != NULL) {

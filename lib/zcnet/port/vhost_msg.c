@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <linux/vhost_types.h>
+#include <sys/stat.h>
 
 #include <rte_common.h>
 
@@ -100,6 +101,18 @@ static const struct rule {
 	[GET_STATUS] = { "GET_STATUS", 0, RING_NONE },
 };
 
+/*
+ * Descriptors of the table that was let through last. When a region of it can't be mapped after
+ * all, since its file was sealed meanwhile, librte_vhost 22.11.11 closes all but that region's
+ * (vhost_user_set_mem_table()). Its event thread has one message at a time in hand, of all sockets.
+ */
+static struct {
+	unsigned int n;
+	int fd[FDS_MAX];
+	dev_t dev[FDS_MAX];
+	ino_t ino[FDS_MAX];
+} table;
+
 static const struct rule *
 rule_of(const struct message *m)
 {
@@ -171,11 +184,58 @@ close_fds(struct message *m)
 	m->nfds = 0;
 }
 
+/* ---- what librte_vhost loses ---- */
+
+static bool
+has_fd(const struct message *m, int fd)
+{
+	for (int i = 0; i < m->nfds && i < FDS_MAX; i++)
+		if (m->fd[i] == fd)
+			return true;
+	return false;
+}
+
+/* The same file behind the same number, and not this message's: librte_vhost uses it no more. */
+static void
+close_lost(const struct message *m)
+{
+	struct stat st;
+
+	for (unsigned int i = 0; i < table.n; i++)
+		if (!has_fd(m, table.fd[i]) && fstat(table.fd[i], &st) == 0 &&
+				st.st_dev == table.dev[i] && st.st_ino == table.ino[i])
+			close(table.fd[i]);
+	table.n = 0;
+}
+
+static void
+note_fds(const struct message *m)
+{
+	struct stat st;
+
+	for (uint32_t i = 0; i < m->mem.n; i++) {
+		if (fstat(m->fd[i], &st) < 0)
+			continue;
+		table.fd[table.n] = m->fd[i];
+		table.dev[table.n] = st.st_dev;
+		table.ino[table.n++] = st.st_ino;
+	}
+}
+
+void
+zc_vhost_msg_table_taken(void)
+{
+	table.n = 0;
+}
+
+/* ---- judging ---- */
+
 enum rte_vhost_msg_result
 zc_vhost_msg_check(const struct vhost_port *vp, void *msg)
 {
 	struct message *m = msg;
 
+	close_lost(m);
 	if (check(m, 2 * vp->port.nqueues) < 0) {
 		ZC_LOG(WARNING, "port %s: message %u (%s) is refused: %s", vp->port.name,
 				m->request, rule_of(m) != NULL ? rule_of(m)->name : "?",
@@ -183,6 +243,8 @@ zc_vhost_msg_check(const struct vhost_port *vp, void *msg)
 		close_fds(m);
 		return RTE_VHOST_MSG_RESULT_ERR;
 	}
+	if (m->request == SET_MEM_TABLE)
+		note_fds(m);
 	if (m->request != GET_QUEUE_NUM)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 	/* librte_vhost would tell its own bound. */

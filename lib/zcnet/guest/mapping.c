@@ -55,6 +55,9 @@ block_size(const struct stat *st)
 static int
 check(const struct zc_region_desc *desc, const struct stat *st)
 {
+	/* Many descriptors are of the one anonymous inode: nothing tells them apart. */
+	if (!S_ISREG(st->st_mode) && !S_ISCHR(st->st_mode))
+		return zc_fail(EINVAL, "guest memory: it is no file");
 	if (desc->offset > UINT64_MAX - desc->size ||
 			(S_ISREG(st->st_mode) && desc->offset + desc->size > (uint64_t)st->st_size))
 		return zc_fail(EINVAL, "guest memory: %#jx bytes at %#jx exceed a file of %#jx",

@@ -214,7 +214,7 @@ note_fds(const struct message *m)
 	struct stat st;
 
 	for (uint32_t i = 0; i < m->mem.n; i++) {
-		if (fstat(m->fd[i], &st) < 0)
+		if (fstat(m->fd[i], &st) < 0 || !S_ISREG(st.st_mode))
 			continue;
 		table.fd[table.n] = m->fd[i];
 		table.dev[table.n] = st.st_dev;

@@ -58,8 +58,9 @@ int mode_frames(struct frontend *fe, const struct options *o);
 /** duplex. */
 int mode_duplex(struct frontend *fe, const struct options *o);
 
-/** punch. */
+/** punch, refault. */
 int mode_punch(struct frontend *fe, const struct options *o);
+int mode_refault(struct frontend *fe, const struct options *o);
 
 /** words. */
 int mode_words(struct frontend *fe, const struct options *o);

@@ -399,6 +399,8 @@ const struct mode modes[] = {
 	{ "duplex", mode_duplex, "flood and sink at once, until SIGTERM or after --resets" },
 	{ "punch", mode_punch,
 			"flood and sink while holes are punched into memory, until SIGTERM" },
+	{ "refault", mode_refault,
+			"flood and sink from buffers that are holes each time, until SIGTERM" },
 	{ "words", mode_words, "as stdin says: send frames of one word, note those received" },
 	{ "kick", mode_attack, "kick every ring, until SIGTERM" },
 	{ "reset", mode_attack, "reset the device, until SIGTERM" },

@@ -3,6 +3,7 @@
  * Holes in the guest's memory under full load both ways: where buffers lie, and then where the
  * rings lie, too, after which only a reset helps.
  */
+#include <errno.h>
 #include <stdio.h>
 
 #include "clock.h"
@@ -65,5 +66,27 @@ mode_punch(struct frontend *fe, const struct options *o)
 	       "\"received\":%llu}\n",
 			(unsigned long long)holes, (unsigned long long)resets,
 			(unsigned long long)d.sent, (unsigned long long)d.received);
+	return ret;
+}
+
+/* Every buffer is a hole whenever the device comes to it. */
+int
+mode_refault(struct frontend *fe, const struct options *o)
+{
+	struct duplex d = { .rng = o->plan.seed };
+	uint64_t n = 0;
+	int ret = duplex_begin(&d, fe, o);
+
+	say_ready();
+	for (; ret == 0 && !stopped(); n++) {
+		for (unsigned int i = 1; i < fe->mem.n && ret == 0; i++)
+			ret = frontend_mem_punch(fe, i, 0, fe->mem.region[i].size);
+		if (ret == 0 && (flood_poll(&d.tx) < 0 || flood_poll(&d.rx) < 0))
+			ret = -EPROTO;
+	}
+	if (ret < 0)
+		complain("%s", frontend_error(fe));
+	duplex_finish(&d);
+	printf("{\"mode\":\"refault\",\"done\":%llu}\n", (unsigned long long)n);
 	return ret;
 }

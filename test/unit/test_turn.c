@@ -5,6 +5,8 @@
  */
 #include "rig.h"
 
+#include <rte_cycles.h>
+
 #include "worker/worker.h"
 
 #define STREAMS 512
@@ -18,7 +20,9 @@ struct source {
 	struct zcnet_port port;
 	uint16_t frames; /* in each poll */
 	uint32_t out;
-	bool publishes; /* in each poll */
+	bool publishes;  /* in each poll */
+	uint64_t cycles; /* that a poll takes */
+	uint64_t taken;  /* and all took */
 	uint32_t polls;
 	uint64_t last; /* when it was polled last */
 	uint64_t gap;  /* the longest between two polls since it was cleared */
@@ -34,6 +38,18 @@ static struct zc_worker worker;
 static uint64_t now;
 static bool moved;
 
+static void
+take_time(struct source *s)
+{
+	uint64_t begin = rte_rdtsc();
+
+	if (s->cycles == 0)
+		return;
+	while (rte_rdtsc() < begin + s->cycles)
+		;
+	s->taken += rte_rdtsc() - begin;
+}
+
 static uint16_t
 source_rx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n)
 {
@@ -41,6 +57,7 @@ source_rx(struct zcnet_port *port, uint16_t queue, struct rte_mbuf **pkts, uint1
 
 	(void)queue;
 	memset(pkts, 0, n * sizeof(pkts[0]));
+	take_time(s);
 	s->polls++;
 	s->gap = RTE_MAX(s->gap, now - s->last);
 	s->last = now;
@@ -83,7 +100,8 @@ make(void **state)
 	list->n = STREAMS;
 	worker = (struct zc_worker){ .reap_cycles = REAP,
 		.wait_cycles = WAIT,
-		.quiet_cycles = QUIET };
+		.quiet_cycles = QUIET,
+		.long_cycles = UINT64_MAX / 1000 };
 	sink.ops = &sink_ops;
 	sink_is_full = sink_kicks = false;
 	now = 1000000000;
@@ -300,6 +318,45 @@ test_any_order(void **state)
 	}
 }
 
+/* The first @p n streams are busy, and the first one's runs are long: turns in real time. */
+static uint64_t
+real_turns(unsigned int n)
+{
+	const uint64_t all = 200000000;
+	uint64_t begin = rte_rdtsc();
+
+	list->n = n;
+	for (unsigned int i = 0; i < n; i++)
+		source[i].frames = 1;
+	source[0].cycles = 500000;
+	source[1].cycles = 1000;
+	worker.long_cycles = 50000;
+	for (now = begin; now < begin + all; now = rte_rdtsc())
+		zc_turn(&worker, list, now, false);
+	return now - begin;
+}
+
+static void
+test_a_long_run_is_rested_for(void **state)
+{
+	uint64_t all = real_turns(2);
+
+	(void)state;
+	print_message("%.2f of the time, %u runs beside %u\n", (double)source[0].taken / all,
+			source[0].polls, source[1].polls);
+	assert_true(source[0].taken < all * 0.6);
+	assert_true(source[0].polls * 50 < source[1].polls);
+}
+
+static void
+test_who_is_alone_does_not_rest(void **state)
+{
+	uint64_t all = real_turns(1);
+
+	(void)state;
+	assert_true(source[0].taken > all * 0.9);
+}
+
 int
 main(void)
 {
@@ -312,6 +369,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_held_meanwhile, make, drop),
 		cmocka_unit_test_setup_teardown(test_what_is_work, make, drop),
 		cmocka_unit_test_setup_teardown(test_any_order, make, drop),
+		cmocka_unit_test_setup_teardown(test_a_long_run_is_rested_for, make, drop),
+		cmocka_unit_test_setup_teardown(test_who_is_alone_does_not_rest, make, drop),
 	};
 
 	return cmocka_run_group_tests_name("turn", tests, NULL, NULL);

@@ -28,6 +28,7 @@ struct zc_stream {
 	uint64_t busy_tsc;    /* last time that there was a frame, or a guest's buffer out */
 	/* last time that a frame was taken or given, used entries published, a guest interrupted */
 	uint64_t work_tsc;
+	uint64_t rest_tsc; /* up to then it isn't run: its last run was a long one */
 	struct rte_mbuf *pending[ZC_BURST];
 	/* control: frames that the destination had taken when that last changed, and when it did */
 	uint64_t taken, taken_tsc;

@@ -10,11 +10,19 @@
  *                | every turn    |  quiet, polled from next on, round and round
  *
  * Streams change sides by trading places with the one at the border.
+ *
+ * A burst is bounded in frames, bytes and descriptors, and may take long all the same: when pages
+ * of a guest's memory aren't there, above all. So who had a long run rests as long as makes it even
+ * with the others that are busy: it has its share of the time, and no more.
  */
 #include "worker.h"
 
+#include <rte_cycles.h>
+
 /* Polled in every turn, quiet or not: as many cost little beside a burst. */
 #define LEAST 4
+/* Longest rest, in long runs: somebody else may have had the CPU. */
+#define REST_MOST 100
 
 /* @return it did anything */
 static inline bool
@@ -25,6 +33,24 @@ run(struct zc_worker *worker, struct zc_stream *stream, uint64_t now)
 	worker->figures.frames += n;
 	worker->figures.bursts += n > 0;
 	return stream->work_tsc == now;
+}
+
+/* One of several that are busy. */
+static inline bool
+run_fairly(struct zc_worker *worker, struct zc_stream *stream, uint64_t now, unsigned int others)
+{
+	uint64_t begin, cycles;
+	bool worked;
+
+	if (unlikely(now < stream->rest_tsc))
+		return false;
+	begin = rte_rdtsc();
+	worked = run(worker, stream, now);
+	cycles = rte_rdtsc() - begin;
+	if (unlikely(cycles > worker->long_cycles))
+		stream->rest_tsc = now + cycles +
+				RTE_MIN(cycles * others, REST_MOST * worker->long_cycles);
+	return worked;
 }
 
 static void
@@ -83,7 +109,8 @@ zc_turn(struct zc_worker *worker, struct zc_stream_list *list, uint64_t now, boo
 	for (unsigned int i = 0; i < list->nbusy;) {
 		struct zc_stream *stream = list->stream[i];
 
-		worked |= run(worker, stream, now);
+		worked |= list->nbusy > 1 ? run_fairly(worker, stream, now, list->nbusy - 1) :
+					    run(worker, stream, now);
 		if (unlikely(now - stream->busy_tsc > worker->quiet_cycles))
 			trade(list, i, --list->nbusy);
 		else

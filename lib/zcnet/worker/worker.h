@@ -43,6 +43,7 @@ struct zc_worker {
 	uint64_t reap_cycles;
 	uint64_t wait_cycles;
 	uint64_t quiet_cycles;
+	uint64_t long_cycles;
 	/* worker */
 	struct zc_worker_figures figures __rte_cache_aligned;
 	/* control */

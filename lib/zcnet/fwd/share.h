@@ -9,6 +9,9 @@
  * To the streams share and gates are ports that only take. One worker runs all that is common, and
  * everything else on these NIC queues and on the guests' first queues: see zc_place().
  *
+ * A guest whose memory makes the worker wait again and again, as its pages aren't there, rests as
+ * long as the others have waited for it: what comes for it then is lost.
+ *
  * A guest that has no room at once loses a frame from a common queue, whatever its rx-full says: it
  * must not hold up the others.
  *
@@ -28,7 +31,7 @@
 /** Guests of one NIC: a bit for each in a word. */
 #define ZC_SHARE_MEMBERS_MAX 64
 
-/** One guest of a shared NIC. Constant while a worker has the share's streams. */
+/** One guest of a shared NIC. Most is constant while a worker has the share's streams. */
 struct zc_member {
 	struct zcnet_port *guest;
 	uint64_t mac;   /* its bytes, as zc_share_mac() has them */
@@ -39,6 +42,10 @@ struct zc_member {
 	bool pauses;    /* it isn't for a while: the guest gave it up too often */
 	bool refused;   /* it can't be, because: */
 	char why[128];
+	/* the owner of the common queues */
+	uint16_t slow;     /* more with a slow burst, less with another */
+	uint64_t rest_tsc; /* up to then it is given nothing */
+	/* constant */
 	struct zc_share *share;
 	struct zcnet_port gate; /* in no list */
 };
@@ -53,7 +60,8 @@ struct zc_share {
 	uint16_t nmembers;
 	bool own[ZCNET_QUEUES_MAX]; /* queues that aren't common */
 	uint64_t copied; /* a bit for each member whose own queue gets what is for many */
-	const struct zc_member *member[ZC_SHARE_MEMBERS_MAX];
+	struct zc_member *member[ZC_SHARE_MEMBERS_MAX];
+	uint64_t long_cycles; /* a burst for one member that takes longer is slow */
 	/* owner */
 	uint64_t given; /* a bit for each member that is to be told of frames */
 	/* control */
@@ -79,7 +87,7 @@ struct zc_share *zc_share_next(const struct zc_share *prev);
 /** @name Who takes part, told anew at each placement. No worker has the streams. */
 /**@{*/
 void zc_share_clear(struct zc_share *share);
-void zc_share_add(struct zc_share *share, const struct zc_member *member);
+void zc_share_add(struct zc_share *share, struct zc_member *member);
 /**@}*/
 
 /** Fill in what is the share's: @p member's gate. */

@@ -10,10 +10,12 @@
 
 /* Chains of a run. */
 #define PLAIN_MOST ZC_TX_SPARE
+/* A frame that is copied is asked for when the one so many before it is: it may be out of cache. */
+#define PLAIN_AHEAD 12
 
 /* Frames in one descriptor each, without their virtio-net headers. */
 struct plain_run {
-	uint64_t off[PLAIN_MOST]; /* in the hot region */
+	uint64_t off[PLAIN_MOST + PLAIN_AHEAD]; /* in the hot region */
 	uint32_t len[PLAIN_MOST];
 	uint32_t n;
 	uint32_t bytes;
@@ -211,7 +213,10 @@ take_plain_copied(struct zc_tx *tx, struct zc_take_burst *burst, struct rte_mbuf
 	limits.reads = ZC_COPY_READS(limits.most);
 	plain_read(tx, burst, &limits, zc_take_spare(tx, plain_chains(tx, n)), &run);
 	host = plain_hosts(tx, &run);
+	for (size_t i = run.n; i < run.n + PLAIN_AHEAD; i++)
+		run.off[i] = 0;
 	for (size_t i = 0; i < run.n; i++) {
+		rte_prefetch0(hot + run.off[i + PLAIN_AHEAD]);
 		pkts[i] = host[i];
 		zc_mbuf_copy(host[i], hot + run.off[i], run.len[i]);
 	}

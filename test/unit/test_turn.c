@@ -348,6 +348,18 @@ test_a_long_run_is_rested_for(void **state)
 	assert_true(source[0].polls * 50 < source[1].polls);
 }
 
+/* It rests for so long that it is quiet meanwhile. */
+static void
+test_who_rests_is_not_polled_as_quiet(void **state)
+{
+	uint64_t all;
+
+	(void)state;
+	worker.quiet_cycles = 100000;
+	all = real_turns(2);
+	assert_true(source[0].taken < all * 0.6);
+}
+
 static void
 test_who_is_alone_does_not_rest(void **state)
 {
@@ -370,6 +382,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_what_is_work, make, drop),
 		cmocka_unit_test_setup_teardown(test_any_order, make, drop),
 		cmocka_unit_test_setup_teardown(test_a_long_run_is_rested_for, make, drop),
+		cmocka_unit_test_setup_teardown(test_who_rests_is_not_polled_as_quiet, make, drop),
 		cmocka_unit_test_setup_teardown(test_who_is_alone_does_not_rest, make, drop),
 	};
 

@@ -10,8 +10,6 @@
 
 #include "../core/error.h"
 
-/* Of a burst for one member: 32 copied frames of 1518 bytes take less. */
-#define LONG_US 20
 /* 64 slow bursts more than a quarter of the others: then a member rests. */
 #define SLOW_STEP 4
 #define SLOW_MOST 256
@@ -279,7 +277,7 @@ create(struct zcnet_port *nic, int worker)
 	share->port.ops = &share_ops;
 	share->nic = nic;
 	share->worker = worker;
-	share->long_cycles = rte_get_tsc_hz() / 1000000 * LONG_US;
+	share->long_cycles = rte_get_tsc_hz() / 1000000 * ZC_LONG_RUN_US;
 	for (uint16_t i = 0; i < nic->nqueues; i++)
 		share->stream[i] = (struct zc_stream){
 			.src = nic,

@@ -24,33 +24,34 @@
 /* Longest rest, in long runs: somebody else may have had the CPU. */
 #define REST_MOST 100
 
-/* @return it did anything */
-static inline bool
-run(struct zc_worker *worker, struct zc_stream *stream, uint64_t now)
+static inline void
+run_once(struct zc_worker *worker, struct zc_stream *stream, uint64_t now)
 {
 	uint16_t n = zc_stream_run(stream, now, worker->reap_cycles);
 
 	worker->figures.frames += n;
 	worker->figures.bursts += n > 0;
-	return stream->work_tsc == now;
 }
 
-/* One of several that are busy. */
+/* Beside so many others that are busy. @return it did anything */
 static inline bool
-run_fairly(struct zc_worker *worker, struct zc_stream *stream, uint64_t now, unsigned int others)
+run(struct zc_worker *worker, struct zc_stream *stream, uint64_t now, unsigned int others)
 {
 	uint64_t begin, cycles;
-	bool worked;
 
+	if (others == 0) {
+		run_once(worker, stream, now);
+		return stream->work_tsc == now;
+	}
 	if (unlikely(now < stream->rest_tsc))
 		return false;
 	begin = rte_rdtsc();
-	worked = run(worker, stream, now);
+	run_once(worker, stream, now);
 	cycles = rte_rdtsc() - begin;
 	if (unlikely(cycles > worker->long_cycles))
 		stream->rest_tsc = now + cycles +
 				RTE_MIN(cycles * others, REST_MOST * worker->long_cycles);
-	return worked;
+	return stream->work_tsc == now;
 }
 
 static void
@@ -87,7 +88,7 @@ poll_quiet(struct zc_worker *worker, struct zc_stream_list *list, unsigned int p
 		if (list->next < list->nbusy || list->next >= list->n)
 			list->next = list->nbusy;
 		stream = list->stream[list->next];
-		worked |= run(worker, stream, now);
+		worked |= run(worker, stream, now, list->nbusy);
 		if (stream->busy_tsc == now)
 			trade(list, list->next, list->nbusy++);
 		else
@@ -109,8 +110,7 @@ zc_turn(struct zc_worker *worker, struct zc_stream_list *list, uint64_t now, boo
 	for (unsigned int i = 0; i < list->nbusy;) {
 		struct zc_stream *stream = list->stream[i];
 
-		worked |= list->nbusy > 1 ? run_fairly(worker, stream, now, list->nbusy - 1) :
-					    run(worker, stream, now);
+		worked |= run(worker, stream, now, list->nbusy - 1);
 		if (unlikely(now - stream->busy_tsc > worker->quiet_cycles))
 			trade(list, i, --list->nbusy);
 		else

@@ -22,8 +22,6 @@
 /* How long a stream carries nothing before it is polled by time, and how often it is then. */
 #define QUIET_US 1000
 #define WAIT_US 50
-/* A run that its stream rests for: 32 copied frames of 1518 bytes take less. */
-#define LONG_US 20
 
 struct zc_worker zc_workers[ZC_WORKERS_MAX];
 unsigned int zc_nworkers;
@@ -82,7 +80,7 @@ find_lcores(void)
 			.reap_cycles = rte_get_tsc_hz() / 1000000 * REAP_US,
 			.wait_cycles = rte_get_tsc_hz() / 1000000 * WAIT_US,
 			.quiet_cycles = rte_get_tsc_hz() / 1000000 * QUIET_US,
-			.long_cycles = rte_get_tsc_hz() / 1000000 * LONG_US,
+			.long_cycles = rte_get_tsc_hz() / 1000000 * ZC_LONG_RUN_US,
 		};
 		zc_nworkers++;
 	}
